@@ -1,0 +1,3 @@
+//! The rules of the house as plain values and functions.
+pub mod failure;
+pub mod media;

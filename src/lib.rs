@@ -1,0 +1,6 @@
+//! Meterline: a queue that meters what it runs.
+
+pub mod config;
+pub mod domain;
+pub mod media;
+pub mod provider;
