@@ -3,8 +3,10 @@
 //! Nothing here reads a clock, draws a random number, opens a file or a connection: what a function
 //! needs is handed in, so that every rule can be checked by a table.
 
+pub mod credits;
 pub mod failure;
 pub mod ids;
 pub mod job;
 pub mod media;
+pub mod pricing;
 pub mod retry;
