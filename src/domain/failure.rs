@@ -101,9 +101,7 @@ pub enum Verdict {
 /// Whether a failure of this class spends one of the route's tries.
 pub fn spends_try(class: FailureClass) -> bool {
     match class {
-        FailureClass::ProviderFault
-        | FailureClass::Lost
-        | FailureClass::Timeout => true,
+        FailureClass::ProviderFault | FailureClass::Lost | FailureClass::Timeout => true,
         FailureClass::UserInput
         | FailureClass::ContentPolicy
         | FailureClass::RateLimited
@@ -116,8 +114,16 @@ pub fn spends_try(class: FailureClass) -> bool {
 
 /// What follows from a failure of this class: the only place where that is decided.
 pub fn decide(class: FailureClass, left: Chances) -> Verdict {
-    let elsewhere = if left.next_route { Verdict::NextRoute } else { Verdict::End };
-    let again = if left.tries_spent < left.tries { Verdict::TryAgain } else { elsewhere };
+    let elsewhere = if left.next_route {
+        Verdict::NextRoute
+    } else {
+        Verdict::End
+    };
+    let again = if left.tries_spent < left.tries {
+        Verdict::TryAgain
+    } else {
+        elsewhere
+    };
     match class {
         FailureClass::UserInput | FailureClass::ContentPolicy => Verdict::End,
         FailureClass::RateLimited | FailureClass::Capacity => Verdict::Defer,
@@ -134,7 +140,11 @@ mod tests {
     use super::*;
 
     fn left(tries_spent: u32, next_route: bool) -> Chances {
-        Chances { tries_spent, tries: 3, next_route }
+        Chances {
+            tries_spent,
+            tries: 3,
+            next_route,
+        }
     }
 
     #[test]

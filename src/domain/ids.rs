@@ -79,7 +79,11 @@ impl TryFrom<String> for AccountId {
         if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
             return Ok(Self(text));
         }
-        Err(BadId { what: "account", text, rule: "1 to 64 letters, digits, or one of . _ @ -" })
+        Err(BadId {
+            what: "account",
+            text,
+            rule: "1 to 64 letters, digits, or one of . _ @ -",
+        })
     }
 }
 
@@ -96,7 +100,11 @@ impl TryFrom<String> for JobId {
         if fits && !text.bytes().any(|b| b.is_ascii_uppercase()) {
             return Ok(Self(text));
         }
-        Err(BadId { what: "job", text, rule: "j, two hex digits, a dash, a lower-case uuid" })
+        Err(BadId {
+            what: "job",
+            text,
+            rule: "j, two hex digits, a dash, a lower-case uuid",
+        })
     }
 }
 
@@ -106,7 +114,11 @@ impl TryFrom<String> for IdempotencyKey {
         if printable(&text, 255) {
             return Ok(Self(text));
         }
-        Err(BadId { what: "idempotency key", text, rule: "1 to 255 printable ASCII characters" })
+        Err(BadId {
+            what: "idempotency key",
+            text,
+            rule: "1 to 255 printable ASCII characters",
+        })
     }
 }
 
@@ -116,7 +128,11 @@ impl TryFrom<String> for OperationId {
         if printable(&text, 128) {
             return Ok(Self(text));
         }
-        Err(BadId { what: "operation id", text, rule: "1 to 128 printable ASCII characters" })
+        Err(BadId {
+            what: "operation id",
+            text,
+            rule: "1 to 128 printable ASCII characters",
+        })
     }
 }
 
@@ -125,7 +141,10 @@ impl AccountId {
     /// big-endian, modulo the number of partitions. Stable for as long as the store lives.
     pub fn partition(&self, partitions: u16) -> u16 {
         let digest = Sha256::digest(self.0.as_bytes());
-        let head = digest.iter().take(8).fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
+        let head = digest
+            .iter()
+            .take(8)
+            .fold(0u64, |n, byte| (n << 8) | u64::from(*byte));
         u16::try_from(head % u64::from(partitions.max(1))).unwrap_or(0)
     }
 }
@@ -138,7 +157,10 @@ impl JobId {
 
     /// The partition the id carries.
     pub fn partition(&self) -> u16 {
-        self.0.get(1..3).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or(0)
+        self.0
+            .get(1..3)
+            .and_then(|hex| u16::from_str_radix(hex, 16).ok())
+            .unwrap_or(0)
     }
 
     /// What a provider gets as idempotency key for one submission: derived from job and number
@@ -174,7 +196,12 @@ mod tests {
         for text in ["", "a b", "a:b", "a{b}", "é", &"x".repeat(65)] {
             assert!(text.parse::<AccountId>().is_err(), "{text:?}");
         }
-        for text in ["", "j1-x", "J01-00000000-0000-0000-0000-000000000000", "j01-0"] {
+        for text in [
+            "",
+            "j1-x",
+            "J01-00000000-0000-0000-0000-000000000000",
+            "j01-0",
+        ] {
             assert!(text.parse::<JobId>().is_err(), "{text:?}");
         }
         assert!("k 1".parse::<IdempotencyKey>().is_err());

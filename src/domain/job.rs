@@ -91,7 +91,10 @@ impl State {
 
     /// The state after `change`, or a refusal: the whole state machine.
     pub fn after(self, change: Change) -> Result<Self, IllegalChange> {
-        let illegal = Err(IllegalChange { state: self, change });
+        let illegal = Err(IllegalChange {
+            state: self,
+            change,
+        });
         match (self, change) {
             (Self::Scheduled, Change::FallDue) => Ok(Self::Queued),
             (Self::Queued, Change::Claim) => Ok(Self::Running),

@@ -39,12 +39,20 @@ impl Policy {
 mod tests {
     use super::*;
 
-    const POLICY: Policy = Policy { tries: 3, base_ms: 1_000, factor: 2, cap_ms: 60_000 };
+    const POLICY: Policy = Policy {
+        tries: 3,
+        base_ms: 1_000,
+        factor: 2,
+        cap_ms: 60_000,
+    };
 
     #[test]
     fn delays_double_and_stop_at_the_cap() {
         let at = |tries| POLICY.delay_ms(tries, 1.0);
-        assert_eq!([at(1), at(2), at(3), at(7), at(60)], [1_000, 2_000, 4_000, 60_000, 60_000]);
+        assert_eq!(
+            [at(1), at(2), at(3), at(7), at(60)],
+            [1_000, 2_000, 4_000, 60_000, 60_000]
+        );
     }
 
     #[test]

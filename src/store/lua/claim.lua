@@ -66,12 +66,12 @@ local function start(stream, entry, id)
   redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', int(job.takes + 1), 'worker', worker,
     'started_at', int(part.now), 'deadline_at', int(deadline))
   event(part, id, job.account, 'running', worker)
-  local more = redis.call('HMGET', key('job', id), 'rule', 'asked_ms', 'asked_outputs', 'tries_max')
+  local more = redis.call('HMGET', key('job', id), 'rule', 'asked_ms', 'asked_outputs')
   local work = { false, false, false }
   if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
   return { id, token, job.account, job.tool, job.queue, job.stage, int(job.tries), int(job.takeovers),
     int(job.submissions), int(job.route), int(deadline - part.now), int(job.hold_ucr), more[1], more[2], more[3],
-    more[4], redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
+    redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
 end
 
 local jobs = {}
