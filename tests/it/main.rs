@@ -1,1 +1,4 @@
+//! One integration binary: modules by promise and by part of the house.
 
+mod ledger;
+mod support;

@@ -1,0 +1,3 @@
+//! For developing with Meterline and showing it: a private Redis, a simulated provider, the demo.
+
+pub mod redis;
