@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use check::is_name;
 pub use parameters::{COUNT, DURATION_MS, Parameters, SIM};
 pub use rates::Rates;
 

@@ -99,6 +99,11 @@ impl Lines {
         }
     }
 
+    /// Whether a key stands in the text.
+    pub fn stands(&self, path: &str) -> bool {
+        self.0.contains_key(path)
+    }
+
     fn add_table(&mut self, text: &str, path: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = join(path, key.get_ref());

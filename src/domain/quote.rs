@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::domain::canonical::{canonical_json, sha256_hex};
+use crate::domain::job::Priority;
 
 /// Half of a SHA-256, as 32 small hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -52,9 +53,9 @@ impl Fingerprint {
 
     /// Of one job. `due_ms` is the time (Unix, in milliseconds) or the delay the producer wrote,
     /// never one that was computed from a clock: a repetition would compute another.
-    pub fn of_job(wanted: &Wanted<'_>, priority: &str, due_ms: Option<u64>) -> Self {
+    pub fn of_job(wanted: &Wanted<'_>, priority: Priority, due_ms: Option<u64>) -> Self {
         let request = request_json(wanted);
-        Self::of(&json!({"request": request, "priority": priority, "due_ms": due_ms}))
+        Self::of(&json!({"request": request, "priority": priority.as_str(), "due_ms": due_ms}))
     }
 
     /// The hex digits.
@@ -131,7 +132,7 @@ mod tests {
         let one = params(r#"{"prompt":"x","duration_ms":5000,"nested":{"a":1,"b":[2]}}"#);
         let two =
             params(r#"{ "nested": {"b":[2.0],"a":1e0}, "duration_ms":5000.0,"prompt":"\u0078"}"#);
-        let job = |params| Fingerprint::of_job(&wanted(params), "normal", None);
+        let job = |params| Fingerprint::of_job(&wanted(params), Priority::Normal, None);
         assert_eq!(job(&one), job(&two));
         assert_eq!(
             Fingerprint::of_request(&wanted(&one)),
@@ -146,9 +147,9 @@ mod tests {
         let base = wanted(&params);
         let mut all = vec![
             Fingerprint::of_request(&base),
-            Fingerprint::of_job(&base, "normal", None),
-            Fingerprint::of_job(&base, "high", None),
-            Fingerprint::of_job(&base, "normal", Some(0)),
+            Fingerprint::of_job(&base, Priority::Normal, None),
+            Fingerprint::of_job(&base, Priority::High, None),
+            Fingerprint::of_job(&base, Priority::Normal, Some(0)),
         ];
         for changed in [
             Wanted {
@@ -168,7 +169,7 @@ mod tests {
                 ..base
             },
         ] {
-            all.push(Fingerprint::of_job(&changed, "normal", None));
+            all.push(Fingerprint::of_job(&changed, Priority::Normal, None));
         }
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

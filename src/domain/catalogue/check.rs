@@ -331,8 +331,8 @@ impl Clocks {
 
 const NAME_RULE: &str = "must be of small letters, digits and inner dashes, at most 40";
 
-/// Names stand in keys of the store, in environment variables and in idempotency keys.
-fn is_name(name: &str) -> bool {
+/// Whether a text can be the name of a tool, queue, route or provider. Names stand in keys of the store, in environment variables and in idempotency keys.
+pub fn is_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=40).contains(&name.len())
         && name.bytes().all(plain)
