@@ -52,7 +52,7 @@ impl Waker {
     pub async fn wait(&mut self, wait_ms: usize) -> Result<Vec<u16>, Error> {
         let streams: Vec<&String> = self.cursors.keys().collect();
         let ids: Vec<&String> = self.cursors.values().collect();
-        let options = StreamReadOptions::default().block(wait_ms.max(1)).count(1);
+        let options = StreamReadOptions::default().block(wait_ms.max(1)).count(100);
         let reply: Option<StreamReadReply> = self
             .connection
             .xread_options(&streams, &ids, &options)

@@ -98,7 +98,7 @@ async fn beat(house: &House, partition: u16) -> bool {
 impl House {
     /// A worker that has not claimed yet has no lease and cannot have lost one.
     fn lost_if_known(&self, partition: u16, worker: &str) {
-        if self.has_claimed(partition) {
+        if self.identity.has_joined(partition) {
             self.lost(partition, worker);
             self.look_again.notify_one();
         }

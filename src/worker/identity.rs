@@ -1,12 +1,14 @@
 //! Who this worker is: host and boot nonce, with a new number wherever an id was declared dead.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// A worker's ids, one per partition. They differ only after the store took one for dead there: a
 /// dead id is refused for ever, so the process goes on under the next.
 pub(super) struct Identity {
     base: String,
     lives: Vec<AtomicU32>,
+    /// Where the current id has claimed, and so has a lease that can be lost.
+    joined: Vec<AtomicBool>,
 }
 
 impl Identity {
@@ -18,6 +20,7 @@ impl Identity {
         Self {
             base: format!("{host}-{:012x}", rand::random::<u64>() >> 16),
             lives: (0..partitions).map(|_| AtomicU32::new(0)).collect(),
+            joined: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
         }
     }
 
@@ -39,7 +42,22 @@ impl Identity {
             if let Some(life) = self.lives.get(usize::from(partition)) {
                 life.fetch_add(1, Ordering::Relaxed);
             }
+            self.set_joined(partition, false);
         }
+    }
+}
+
+impl Identity {
+    /// Notes that the store knows the id in a partition, or no longer does.
+    pub(super) fn set_joined(&self, partition: u16, joined: bool) {
+        if let Some(flag) = self.joined.get(usize::from(partition)) {
+            flag.store(joined, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the current id has a lease in a partition, as far as this process knows.
+    pub(super) fn has_joined(&self, partition: u16) -> bool {
+        self.joined.get(usize::from(partition)).is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 }
 

@@ -108,6 +108,7 @@ impl Pool {
                 Ok(None)
             }
             ClaimOutcome::Claimed(claimed) => {
+                self.house.identity.set_joined(partition, true);
                 for job in claimed.jobs {
                     let slots = permits.iter_mut().find(|(queue, _)| *queue == job.queue);
                     let permit = slots.and_then(|(_, free)| free.pop());
