@@ -10,7 +10,7 @@ use crate::domain::media::{Measurement, MediaKind};
 use crate::domain::pricing::Charge;
 use crate::media::artifacts::{ArtifactName, ArtifactStore, StoredArtifact};
 use crate::media::fetch::{Fetcher, Source};
-use crate::media::probe::Prober;
+use crate::media::probe::child::Prober;
 use crate::media;
 use crate::provider::Output;
 
