@@ -51,6 +51,9 @@ pub struct JournalPage {
     pub next: Option<String>,
 }
 
+/// A stream's entry: its id, then its fields.
+type Row = (String, Vec<(String, String)>);
+
 impl JournalEntry {
     /// The body, understood; `None` where it is not a journal body.
     pub fn body(&self) -> Option<JournalBody> {
@@ -74,7 +77,7 @@ impl Store {
             .arg("+")
             .arg("COUNT")
             .arg(limit);
-        let (rows,): (Vec<(String, Vec<(String, String)>)>,) = self.read("journal", &ask).await?;
+        let (rows,): (Vec<Row>,) = self.read("journal", &ask).await?;
         let full = rows.len() >= limit;
         let entries: Vec<JournalEntry> = rows
             .into_iter()

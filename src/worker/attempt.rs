@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::House;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
-use super::running::{Stop, StopReason};
 use super::steps::Steps;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
@@ -21,9 +20,7 @@ use crate::domain::payload::Payload;
 use crate::provider::{
     Answer, Attach, Engine, Failure, Handle, Output, PollError, SubmitError, SubmitRequest,
 };
-use crate::store::{
-    CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step,
-};
+use crate::store::{CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step};
 
 /// Why the line ended before its end.
 #[derive(Debug)]
@@ -44,9 +41,22 @@ pub(super) enum Setback {
 }
 
 impl Setback {
-    pub(super) fn failed(class: FailureClass, message: impl Into<String>, has_verdict: bool) -> Self {
-        let failure = Failure { class, message: message.into(), code: None, retry_after_ms: None };
-        Self::Failed { failure, has_verdict, hopeless: false }
+    pub(super) fn failed(
+        class: FailureClass,
+        message: impl Into<String>,
+        has_verdict: bool,
+    ) -> Self {
+        let failure = Failure {
+            class,
+            message: message.into(),
+            code: None,
+            retry_after_ms: None,
+        };
+        Self::Failed {
+            failure,
+            has_verdict,
+            hopeless: false,
+        }
     }
 }
 
@@ -80,18 +90,21 @@ struct Submission {
 }
 
 impl<'a> Attempt<'a> {
-    /// `Err` gives the job back where its payload cannot be understood.
     pub(super) fn new(
         house: &'a House,
         job: ClaimedJob,
         asked_at: Instant,
-    ) -> Result<Self, (ClaimedJob, serde_json::Error)> {
-        let payload = match serde_json::from_str(&job.payload) {
-            Ok(payload) => payload,
-            Err(error) => return Err((job, error)),
-        };
+        payload: Payload,
+    ) -> Self {
         let steps = Steps::new(job.job.clone(), house.hook.clone());
-        Ok(Self { house, job, payload, steps, asked_at, handle: Mutex::new(None) })
+        Self {
+            house,
+            job,
+            payload,
+            steps,
+            asked_at,
+            handle: Mutex::new(None),
+        }
     }
 
     /// The line. Runs until the job is settled, or returns why it is not.
@@ -110,17 +123,30 @@ impl<'a> Attempt<'a> {
     /// Which provider, which number: a new submission, or the one that was left.
     fn submission(&self) -> Result<Submission, Setback> {
         let fresh = self.job.stage == Stage::Fresh;
-        let intent = if fresh { self.intent()? } else { self.intent_left_behind()? };
+        let intent = if fresh {
+            self.intent()?
+        } else {
+            self.intent_left_behind()?
+        };
         let number = self.job.submissions + u32::from(fresh);
         let engine = self.house.providers.get(&intent.provider);
         let engine = engine.ok_or(Setback::PutBack("no such provider on this worker"))?;
-        Ok(Submission { engine, number, intent })
+        Ok(Submission {
+            engine,
+            number,
+            intent,
+        })
     }
 
     fn intent(&self) -> Result<Intent, Setback> {
-        let route = self.payload.request.routes.get(self.job.route).ok_or_else(|| {
-            Setback::failed(FailureClass::Lost, "the job has no route left", true)
-        })?;
+        let route = self
+            .payload
+            .request
+            .routes
+            .get(self.job.route)
+            .ok_or_else(|| {
+                Setback::failed(FailureClass::Lost, "the job has no route left", true)
+            })?;
         Ok(Intent {
             provider: route.provider.clone(),
             route: self.job.route,
@@ -145,16 +171,22 @@ impl<'a> Attempt<'a> {
         loop {
             match answer {
                 Answer::Failed(failure) => {
-                    return Err(Setback::Failed { failure, has_verdict: true, hopeless: false });
+                    return Err(Setback::Failed {
+                        failure,
+                        has_verdict: true,
+                        hopeless: false,
+                    });
                 }
-                Answer::Succeeded { outputs, reported_ms } => {
-                    match self.take_in(submission, outputs).await? {
-                        Some(stored) => return Ok((stored, reported_ms)),
-                        None => self.pause(submission, FETCH_AGAIN).await?,
-                    }
-                }
+                Answer::Succeeded {
+                    outputs,
+                    reported_ms,
+                } => match self.take_in(submission, outputs).await? {
+                    Some(stored) => return Ok((stored, reported_ms)),
+                    None => self.pause(submission, FETCH_AGAIN).await?,
+                },
                 Answer::Pending { .. } => {
-                    self.pause(submission, submission.engine.poll_delay(polls)).await?;
+                    self.pause(submission, submission.engine.poll_delay(polls))
+                        .await?;
                 }
             }
             polls += 1;
@@ -187,12 +219,17 @@ impl<'a> Attempt<'a> {
             (Stage::Intent, _) => unknown(),
             (Stage::Handle, Attach::ResubmitSameId) => self.post(submission).await,
             (Stage::Handle, Attach::None) => unknown(),
-            (Stage::Handle, Attach::Poll) => match serde_json::from_str::<Handle>(&self.job.handle) {
+            (Stage::Handle, Attach::Poll) => match serde_json::from_str::<Handle>(&self.job.handle)
+            {
                 Ok(handle) => {
                     self.remember(submission, &handle);
                     Ok((Some(handle), Answer::Pending { progress: None }))
                 }
-                Err(error) => Err(Setback::failed(FailureClass::Lost, error.to_string(), false)),
+                Err(error) => Err(Setback::failed(
+                    FailureClass::Lost,
+                    error.to_string(),
+                    false,
+                )),
             },
         }
     }
@@ -200,7 +237,9 @@ impl<'a> Attempt<'a> {
     /// Intent, POST, handle. A POST of unknown outcome is repeated only where the provider takes our
     /// key; one that was never sent is repeated a few times within moments.
     async fn post(&self, submission: &Submission) -> Result<(Option<Handle>, Answer), Setback> {
-        let step = Step::Intent { submission: submission.number };
+        let step = Step::Intent {
+            submission: submission.number,
+        };
         self.note("intent", step, &submission.intent).await?;
         let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
         let mut unsent = 0;
@@ -214,7 +253,11 @@ impl<'a> Attempt<'a> {
                 params: &self.payload.request.params,
                 timeout: self.submission_left(submission),
             };
-            match self.steps.take("post", submission.engine.submit(&request)).await {
+            match self
+                .steps
+                .take("post", Box::pin(submission.engine.submit(&request)))
+                .await
+            {
                 Ok(submitted) => {
                     if let Some(handle) = &submitted.handle {
                         self.remember(submission, handle);
@@ -228,7 +271,11 @@ impl<'a> Attempt<'a> {
                 Err(SubmitError::NotSent(_)) => unsent += 1,
                 Err(SubmitError::UnknownOutcome(message)) => {
                     if !submission.engine.takes_idempotency_key() {
-                        return Err(Setback::failed(FailureClass::UnknownOutcome, message, false));
+                        return Err(Setback::failed(
+                            FailureClass::UnknownOutcome,
+                            message,
+                            false,
+                        ));
                     }
                 }
             }
@@ -238,7 +285,11 @@ impl<'a> Attempt<'a> {
 
     async fn poll(&self, submission: &Submission, handle: &Handle) -> Result<Answer, Setback> {
         let age = self.submission_age(submission);
-        match self.steps.take("poll", submission.engine.poll(handle, age)).await {
+        match self
+            .steps
+            .take("poll", Box::pin(submission.engine.poll(handle, age)))
+            .await
+        {
             Ok(answer) => Ok(answer),
             Err(PollError::Transient { retry_after_ms, .. }) => {
                 let wait = Duration::from_millis(retry_after_ms.unwrap_or(0));
@@ -247,7 +298,11 @@ impl<'a> Attempt<'a> {
             }
             Err(PollError::OurAuth(message)) => {
                 // The work may be going on: keep the job, raise the alarm, do not submit again.
-                tracing::error!(provider = handle.provider, message, "the provider refuses our key");
+                tracing::error!(
+                    provider = handle.provider,
+                    message,
+                    "the provider refuses our key"
+                );
                 Ok(Answer::Pending { progress: None })
             }
         }
@@ -269,7 +324,7 @@ impl<'a> Attempt<'a> {
                 submission.engine.allow_cidr(),
                 self.payload.request.kind,
             );
-            match self.steps.take("fetch", taking).await {
+            match self.steps.take("fetch", Box::pin(taking)).await {
                 Ok(output) => stored.push(output),
                 Err(Trouble::Again(error) | Trouble::Ours(error)) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to take an output in");
@@ -278,8 +333,17 @@ impl<'a> Attempt<'a> {
                 Err(Trouble::Hopeless(error)) => {
                     let message = error.to_string();
                     let class = FailureClass::ProviderFault;
-                    let failure = Failure { class, message, code: None, retry_after_ms: None };
-                    return Err(Setback::Failed { failure, has_verdict: true, hopeless: true });
+                    let failure = Failure {
+                        class,
+                        message,
+                        code: None,
+                        retry_after_ms: None,
+                    };
+                    return Err(Setback::Failed {
+                        failure,
+                        has_verdict: true,
+                        hopeless: true,
+                    });
                 }
             }
         }
@@ -313,7 +377,11 @@ impl<'a> Attempt<'a> {
             ("disagreement", flags.disagreement),
             ("fewer_outputs", flags.fewer_outputs),
         ];
-        let words: Vec<&str> = words.iter().filter(|(_, on)| *on).map(|(word, _)| *word).collect();
+        let words: Vec<&str> = words
+            .iter()
+            .filter(|(_, on)| *on)
+            .map(|(word, _)| *word)
+            .collect();
         let settlement = Settlement {
             captured: record.charge.captured_ucr,
             absorbed: record.charge.absorbed_ucr,
@@ -330,14 +398,23 @@ impl<'a> Attempt<'a> {
             SettleOutcome::Fenced => Err(Setback::Gone),
             outcome @ (SettleOutcome::Mismatch { .. } | SettleOutcome::AboveCeiling) => {
                 let job = &self.job.job;
-                tracing::error!(job.id = job.as_str(), ?outcome, "the settlement of {job} was refused");
+                tracing::error!(
+                    job.id = job.as_str(),
+                    ?outcome,
+                    "the settlement of {job} was refused"
+                );
                 Err(Setback::Gone)
             }
         }
     }
 
     /// Writes a record down before the next step is taken.
-    async fn note(&self, name: &'static str, step: Step, record: &impl Serialize) -> Result<(), Setback> {
+    async fn note(
+        &self,
+        name: &'static str,
+        step: Step,
+        record: &impl Serialize,
+    ) -> Result<(), Setback> {
         let json = serde_json::to_string(record).unwrap_or_default();
         let store = &self.house.store;
         let noting = || store.checkpoint(&self.job.job, &self.job.token, step, &json);
@@ -345,9 +422,11 @@ impl<'a> Attempt<'a> {
             CheckpointOutcome::Noted => Ok(()),
             CheckpointOutcome::Fenced | CheckpointOutcome::OutOfOrder => Err(Setback::Gone),
             // The store ends it when we say that it failed; nothing was sent yet.
-            CheckpointOutcome::Cancelled | CheckpointOutcome::TimedOut => {
-                Err(Setback::failed(FailureClass::Timeout, "ended before it was sent", true))
-            }
+            CheckpointOutcome::Cancelled | CheckpointOutcome::TimedOut => Err(Setback::failed(
+                FailureClass::Timeout,
+                "ended before it was sent",
+                true,
+            )),
         }
     }
 
@@ -359,11 +438,13 @@ impl<'a> Attempt<'a> {
     {
         let mut patience = Patience::for_store();
         loop {
-            match self.steps.take(name, call()).await {
+            match self.steps.take(name, Box::pin(call())).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) if error.is_transient() || matches!(error, Error::Full) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to {name}, trying again");
-                    self.steps.take("wait_for_store", tokio::time::sleep(patience.next())).await;
+                    self.steps
+                        .take("wait_for_store", tokio::time::sleep(patience.next()))
+                        .await;
                 }
                 Err(error) => {
                     tracing::error!(job.id = self.job.job.as_str(), %error, "failed to {name}");
@@ -376,20 +457,39 @@ impl<'a> Attempt<'a> {
     /// Waits, unless the submission's time is up.
     async fn pause(&self, submission: &Submission, wait: Duration) -> Result<(), Setback> {
         let left = self.submission_left(submission);
-        self.steps.take("pause", tokio::time::sleep(wait.min(left))).await;
+        self.steps
+            .take("pause", tokio::time::sleep(wait.min(left)))
+            .await;
         if wait < left {
             return Ok(());
         }
-        self.steps.take("cancel_submission", self.cancel_at_provider()).await;
-        Err(Setback::failed(FailureClass::Timeout, "the submission took too long", false))
+        self.steps
+            .take("cancel_submission", self.cancel_at_provider())
+            .await;
+        Err(Setback::failed(
+            FailureClass::Timeout,
+            "the submission took too long",
+            false,
+        ))
     }
 
     /// Asks the provider to stop. Whatever it says, it may still bill.
     pub(super) async fn cancel_at_provider(&self) {
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let handle = self
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some((engine, handle)) = handle {
-            let outcome = self.steps.take("cancel_at_provider", engine.cancel(&handle)).await;
-            tracing::info!(job.id = self.job.job.as_str(), ?outcome, "asked the provider to stop");
+            let outcome = self
+                .steps
+                .take("cancel_at_provider", Box::pin(engine.cancel(&handle)))
+                .await;
+            tracing::info!(
+                job.id = self.job.job.as_str(),
+                ?outcome,
+                "asked the provider to stop"
+            );
         }
     }
 
@@ -411,40 +511,6 @@ impl<'a> Attempt<'a> {
     fn submission_left(&self, submission: &Submission) -> Duration {
         let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
         most.saturating_sub(self.submission_age(submission))
-    }
-}
-
-/// Runs a job to its end, whatever happens to it: the order to stop, a setback, a panic.
-pub(super) async fn supervise(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, stop: &Arc<Stop>) {
-    let _entry = house.running.entry(&job.job);
-    let (again, token) = (job.job.clone(), job.token.clone());
-    let task = tokio::spawn({
-        let (house, stop) = (Arc::clone(house), Arc::clone(stop));
-        async move { run_or_stop(&house, job, asked_at, &stop).await }
-    });
-    if let Err(error) = task.await {
-        tracing::error!(job.id = again.as_str(), %error, "the run of {again} broke, ending the job");
-        super::conclude::broken(house, &again, &token).await;
-    }
-}
-
-async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &Stop) {
-    let attempt = match Attempt::new(house, job, asked_at) {
-        Ok(attempt) => attempt,
-        Err((job, error)) => {
-            tracing::error!(job.id = job.job.as_str(), %error, "failed to read the job's payload");
-            return super::conclude::broken(house, &job.job, &job.token).await;
-        }
-    };
-    let ended = tokio::select! {
-        biased;
-        reason = stop.ordered() => Err(reason),
-        ended = attempt.run() => Ok(ended),
-    };
-    match ended {
-        Ok(Ok(())) | Ok(Err(Setback::Gone)) | Err(StopReason::Lost) => {}
-        Ok(Err(setback)) => attempt.conclude(setback).await,
-        Err(StopReason::Told) => attempt.abandon().await,
     }
 }
 
