@@ -19,7 +19,7 @@ pub(super) const PREFIX: &str = "METERLINE__";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// In a file that is built into the program.
-    Embedded(&'static str),
+    Embedded(String),
     /// In a file, and on which of its lines.
     File(String, Option<usize>),
     /// In an environment variable.
@@ -50,7 +50,9 @@ impl Layers {
             table: toml::Table::new(),
             origins: BTreeMap::new(),
         };
-        layers.merge(parsed(defaults)?, &|_| Origin::Embedded("meterline.toml"));
+        layers.merge(parsed(defaults)?, &|_| {
+            Origin::Embedded("meterline.toml".to_owned())
+        });
         Ok(layers)
     }
 

@@ -1,4 +1,5 @@
 //! One integration binary: modules by promise and by part of the house.
 
+mod config;
 mod ledger;
 mod support;
