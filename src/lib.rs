@@ -3,4 +3,8 @@
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod media;
+pub mod producer;
+pub mod provider;
 pub mod store;
+pub mod worker;

@@ -112,7 +112,6 @@ pub struct Request<'a> {
 
 /// Everything a job carries away from the catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Resolved {
     /// Name of the tool.
     pub tool: String,

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod job;
 pub mod media;
 pub mod nearest;
+pub mod payload;
 pub mod pricing;
 pub mod problem;
 pub mod quote;

@@ -34,7 +34,7 @@ pub use journal::{JournalBody, JournalEntry, JournalPage};
 pub use server::ServerReport;
 pub use sweep::{ReapOutcome, TickOutcome};
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
-pub use wake::{Waker, Woken};
+pub use wake::Waker;
 
 use connection::Connections;
 use keys::Keys;
