@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meterline::config::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, Flag, Loaded, Origin, Settings};
 use meterline::domain::catalogue::Request;
+use meterline::provider::Providers;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -455,5 +456,19 @@ fn a_flag_stands_above_the_environment_and_is_checked_like_it() {
     ] {
         let wrong = load(&[flag]).unwrap_err();
         assert!(wrong[0].to_string().starts_with(said), "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_provider_files_make_providers_for_every_route() {
+    let variable = "METERLINE__PROVIDERS__SIM__BASE_URL".to_owned();
+    let address = "http://127.0.0.1:9".to_owned();
+    let loaded = Settings::load(Some(&dev_dir()), [(variable, address)]).unwrap();
+    let urls = loaded.settings.base_urls();
+    let providers = Providers::load(&loaded.provider_files, &urls, &|_| None).unwrap();
+    for tool in loaded.catalogue.tools() {
+        for route in &tool.routes {
+            assert!(providers.get(&route.provider).is_some(), "{}: {}", tool.name, route.name);
+        }
     }
 }
