@@ -468,7 +468,12 @@ fn the_provider_files_make_providers_for_every_route() {
     let providers = Providers::load(&loaded.provider_files, &urls, &|_| None).unwrap();
     for tool in loaded.catalogue.tools() {
         for route in &tool.routes {
-            assert!(providers.get(&route.provider).is_some(), "{}: {}", tool.name, route.name);
+            assert!(
+                providers.get(&route.provider).is_some(),
+                "{}: {}",
+                tool.name,
+                route.name
+            );
         }
     }
 }
