@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Ends the server when its standard input closes. $0 = folder, $1 = clear it, the rest = the server.
-const WATCHDOG: &str = r#"dir=$0; clear=$1; shift
+/// Ends the server when its standard input closes, unless it read `keep` there. $0 = its folder, the
+/// rest = the server.
+const WATCHDOG: &str = r#"dir=$0
 "$@" </dev/null >"$dir/redis.out" 2>&1 & pid=$!
-cat >/dev/null
-kill "$pid" 2>/dev/null; wait "$pid"
-[ "$clear" = yes ] && rm -rf "$dir"
+word=$(cat)
+[ "$word" = keep ] || kill "$pid" 2>/dev/null
+wait "$pid"
+[ "$word" = keep ] || rm -rf "$dir"
 exit 0"#;
 
 /// How long a server may take to answer its first PING.
@@ -110,7 +112,7 @@ impl PrivateRedis {
 
     /// Starts the server again on its data, after a kill.
     pub fn restart(&mut self) -> Result<(), Error> {
-        drop(self.child.stdin.take());
+        self.leave_folder();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(self.socket());
         self.child = spawn(&self.dir, &self.options)?;
@@ -123,6 +125,14 @@ impl PrivateRedis {
         text.trim()
             .parse()
             .map_err(|_| Error::Silent("no process id".to_owned()))
+    }
+
+    /// Tells the shell to leave server and folder alone.
+    fn leave_folder(&mut self) {
+        use std::io::Write;
+        if let Some(mut stdin) = self.child.stdin.take() {
+            let _ = stdin.write_all(b"keep");
+        }
     }
 
     fn socket(&self) -> PathBuf {
@@ -153,11 +163,7 @@ impl PrivateRedis {
 impl Drop for PrivateRedis {
     fn drop(&mut self) {
         if self.keep {
-            // The shell would end the server with us: leave it the open pipe.
-            if let Some(stdin) = self.child.stdin.take() {
-                std::mem::forget(stdin);
-            }
-            return;
+            return self.leave_folder();
         }
         drop(self.child.stdin.take());
         let _ = self.child.wait();

@@ -234,9 +234,9 @@ fn every_script_has_its_header_its_line_and_its_size() {
 
 #[test]
 fn an_attempt_waits_only_in_named_steps() {
-    let path = root().join("src/worker/attempt.rs");
-    let text = std::fs::read_to_string(&path).expect("the attempt");
-    let code = code(&text);
+    let read = |name: &str| std::fs::read_to_string(root().join("src/worker").join(name));
+    let both = ["attempt.rs", "submission.rs"].map(|name| read(name).expect("the attempt"));
+    let code = both.map(|text| code(&text)).join("\n");
     // Waiting for one of the attempt's own methods is waiting for the steps inside.
     let own: Vec<String> = code
         .split("async fn ")
