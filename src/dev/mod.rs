@@ -1,3 +1,4 @@
 //! For developing with Meterline and showing it: a private Redis, a simulated provider, the demo.
 
+pub mod child;
 pub mod redis;
