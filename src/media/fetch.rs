@@ -64,7 +64,10 @@ impl Source {
     /// [`Error::Blocked`] where it is no URL at all.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+        if text
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+        {
             return Ok(Self::DataUrl(text.to_owned()));
         }
         Url::parse(text)
@@ -85,7 +88,10 @@ pub struct Fetcher {
 impl Fetcher {
     /// A fetcher with these limits for every fetch.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, clients: Mutex::new(HashMap::new()) }
+        Self {
+            limits,
+            clients: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Fetches one output to the end and leaves it in the store, without a name yet.
@@ -110,7 +116,9 @@ impl Fetcher {
             }
             incoming.finish().await
         };
-        timeout(self.limits.total, whole).await.map_err(|_| Error::Timeout)?
+        timeout(self.limits.total, whole)
+            .await
+            .map_err(|_| Error::Timeout)?
     }
 
     async fn download(
@@ -137,14 +145,18 @@ impl Fetcher {
         for _hop in 0..=REDIRECTS_MAX {
             let reach = judge_url(&url, allow_cidr)?;
             let request = self.client(allow_cidr, reach)?.get(url.clone()).send();
-            let answer = timeout(self.limits.idle, request).await.map_err(|_| Error::Timeout)?;
+            let answer = timeout(self.limits.idle, request)
+                .await
+                .map_err(|_| Error::Timeout)?;
             let response = answer.map_err(classify)?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
             url = redirect_target(&url, &response)?;
         }
-        Err(Error::Blocked(format!("more than {REDIRECTS_MAX} redirects")))
+        Err(Error::Blocked(format!(
+            "more than {REDIRECTS_MAX} redirects"
+        )))
     }
 
     /// The client for one allow-list and reach.
@@ -154,7 +166,10 @@ impl Fetcher {
         if let Some(client) = clients.get(&(Arc::clone(&allow_cidr), reach)) {
             return Ok(client.clone());
         }
-        let resolver = GuardedResolver { allow_cidr: Arc::clone(&allow_cidr), reach };
+        let resolver = GuardedResolver {
+            allow_cidr: Arc::clone(&allow_cidr),
+            reach,
+        };
         let client = build_client(resolver, self.limits.connect)?;
         clients.insert((allow_cidr, reach), client.clone());
         Ok(client)
@@ -181,13 +196,20 @@ fn build_client(resolver: GuardedResolver, connect: Duration) -> Result<Client, 
 fn redirect_target(from: &Url, response: &Response) -> Result<Url, Error> {
     let status = response.status();
     let sent_on = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok());
     let (true, Some(location)) = (sent_on, location) else {
         return Err(Error::Status(status.as_u16()));
     };
-    let target = from.join(location).map_err(|_| Error::Status(status.as_u16()))?;
+    let target = from
+        .join(location)
+        .map_err(|_| Error::Status(status.as_u16()))?;
     if from.scheme() == "https" && target.scheme() != "https" {
-        return Err(Error::Blocked("a redirect from https to another scheme".to_owned()));
+        return Err(Error::Blocked(
+            "a redirect from https to another scheme".to_owned(),
+        ));
     }
     Ok(target)
 }

@@ -1,0 +1,3 @@
+//! Helpers for those who try Meterline out or test their own system against it.
+
+pub mod simulator;

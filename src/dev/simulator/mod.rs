@@ -1,0 +1,2 @@
+//! A simulated provider.
+pub mod making;
