@@ -1,4 +1,5 @@
 //! Integration tests, one module per subject.
 
+mod making;
 mod media;
-mod simulator;
+mod probe;

@@ -1,5 +1,6 @@
-//! The simulated provider: its files are real media, with ffmpeg as the judge, and its answers follow
-//! the wire format.
+//! Media of the simulated provider: real files, with ffmpeg as the judge.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
