@@ -3,5 +3,8 @@
 mod catalogue;
 mod config;
 mod ledger;
+mod making;
+mod media;
+mod probe;
 mod support;
 mod tidy;
