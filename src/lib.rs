@@ -2,4 +2,5 @@
 
 pub mod dev;
 pub mod domain;
+pub mod ledger;
 pub mod store;
