@@ -1,4 +1,6 @@
 //! One integration binary: modules by promise and by part of the house.
 
 mod ledger;
+mod ledger_audit;
+mod store_grants;
 mod support;

@@ -1,0 +1,1 @@
+//! Credits come in, burn, expire and come back.
