@@ -3,4 +3,5 @@
 mod ledger;
 mod ledger_audit;
 mod store_grants;
+mod store_submit;
 mod support;
