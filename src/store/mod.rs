@@ -36,7 +36,7 @@ pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
-pub use wake::{Waker, Woken};
+pub use wake::Waker;
 
 use connection::Connections;
 use keys::Keys;

@@ -16,23 +16,20 @@ pub struct Waker {
     partitions: BTreeMap<String, u16>,
 }
 
-/// What a waker saw.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Woken {
-    /// Partitions with new ready jobs.
-    pub ready: Vec<u16>,
-    /// Partitions that have something to say to workers: a cancel, an end.
-    pub control: Vec<u16>,
-}
-
 impl Store {
-    /// A waker over the control streams of all partitions; ready streams come with their cursors.
-    pub async fn waker(&self) -> Result<Waker, Error> {
-        let mut waker = Waker {
-            connection: self.inner.connections.dedicated().await?,
+    /// A waker over ready streams; they come with the cursors that claims return.
+    pub async fn ready_waker(&self) -> Result<Waker, Error> {
+        let connection = self.inner.connections.dedicated().await?;
+        Ok(Waker {
+            connection,
             cursors: BTreeMap::new(),
             partitions: BTreeMap::new(),
-        };
+        })
+    }
+
+    /// A waker over the control streams of all partitions, from now on.
+    pub async fn control_waker(&self) -> Result<Waker, Error> {
+        let mut waker = self.ready_waker().await?;
         for partition in 0..self.partitions() {
             let stream = self.keys(partition)?.part("control");
             let mut ask = redis::pipe();
@@ -47,8 +44,7 @@ impl Store {
                 .into_iter()
                 .next()
                 .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
-            waker.cursors.insert(stream.clone(), cursor);
-            waker.partitions.insert(stream, partition);
+            waker.seen(partition, vec![(stream, cursor)]);
         }
         Ok(waker)
     }
@@ -63,30 +59,27 @@ impl Waker {
         }
     }
 
-    /// Waits until something new stands in one of the streams, at most `wait_ms`.
-    pub async fn wait(&mut self, wait_ms: usize) -> Result<Woken, Error> {
+    /// Waits until something new stands in one of the streams, at most `wait_ms`. Returns the
+    /// partitions in which it does.
+    pub async fn wait(&mut self, wait_ms: usize) -> Result<Vec<u16>, Error> {
         let streams: Vec<&String> = self.cursors.keys().collect();
         let ids: Vec<&String> = self.cursors.values().collect();
-        let options = StreamReadOptions::default().block(wait_ms.max(1)).count(1);
+        let options = StreamReadOptions::default()
+            .block(wait_ms.max(1))
+            .count(100);
         let reply: Option<StreamReadReply> = self
             .connection
             .xread_options(&streams, &ids, &options)
             .await
             .map_err(|error| Error::Unreachable(error.to_string()))?;
-        let mut woken = Woken::default();
+        let mut woken = Vec::new();
         for stream in reply.into_iter().flat_map(|reply| reply.keys) {
-            let Some(partition) = self.partitions.get(&stream.key).copied() else {
-                continue;
-            };
-            if stream.key.ends_with(":part:control") {
-                woken.control.push(partition);
-            } else {
-                woken.ready.push(partition);
-            }
+            woken.extend(self.partitions.get(&stream.key).copied());
             if let Some(last) = stream.ids.last() {
                 self.cursors.insert(stream.key, last.id.clone());
             }
         }
+        woken.dedup();
         Ok(woken)
     }
 }

@@ -1,7 +1,10 @@
 //! One integration binary: modules by promise and by part of the house.
 
+mod catalogue;
+mod config;
 mod ledger;
 mod ledger_audit;
 mod store_grants;
 mod store_submit;
 mod support;
+mod tidy;

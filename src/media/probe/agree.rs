@@ -1,0 +1,102 @@
+//! Whether independent readings of one track's length agree, and which one counts.
+
+use crate::domain::media::TrackLength;
+
+/// Readings may differ by one frame, or by this where a frame is shorter.
+const TOLERANCE_MS: u64 = 50;
+
+/// One reading that passed its checks, in whole milliseconds, rounded down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// What the track's samples last: header field or sum over the samples.
+    Samples(u64),
+    /// What is presented of them. Confirms or contradicts, but is no source of an agreed length,
+    /// because encoders round it and leave priming out of it.
+    Presented(u64),
+}
+
+impl Reading {
+    fn ms(self) -> u64 {
+        match self {
+            Self::Samples(ms) | Self::Presented(ms) => ms,
+        }
+    }
+}
+
+/// The length that the readings of one track support.
+///
+/// Readings that agree within one frame or 50 ms give the smaller of those taken from the samples. If
+/// they differ, or if there is nothing to compare with, the smallest counts and is not `agreed`.
+/// Without any reading there is no length.
+pub(super) fn agree(readings: &[Reading], frame_ms: u64) -> Option<TrackLength> {
+    let smallest = readings.iter().map(|reading| reading.ms()).min()?;
+    let largest = readings.iter().map(|reading| reading.ms()).max()?;
+    let of_samples = readings.iter().filter_map(|reading| match reading {
+        Reading::Samples(ms) => Some(*ms),
+        Reading::Presented(_) => None,
+    });
+    let agreed = readings.len() > 1 && largest - smallest <= frame_ms.max(TOLERANCE_MS);
+    let ms = if agreed {
+        of_samples.min().unwrap_or(smallest)
+    } else {
+        smallest
+    };
+    Some(TrackLength { ms, agreed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reading::{Presented, Samples};
+    use super::*;
+
+    #[test]
+    fn readings_agree_within_a_frame_or_fifty_milliseconds() {
+        let table: [(&[Reading], u64, Option<(u64, bool)>); 14] = [
+            // Nothing trusted, nothing measured.
+            (&[], 62, None),
+            // One reading alone proves nothing.
+            (&[Samples(5_000)], 62, Some((5_000, false))),
+            (&[Presented(5_000)], 62, Some((5_000, false))),
+            // Full agreement.
+            (&[Samples(5_062), Samples(5_062)], 62, Some((5_062, true))),
+            (
+                &[Samples(5_062), Samples(5_062), Presented(5_063)],
+                62,
+                Some((5_062, true)),
+            ),
+            // Priming: the presentation is a little shorter; the samples count.
+            (
+                &[Samples(3_021), Samples(3_021), Presented(3_000)],
+                21,
+                Some((3_021, true)),
+            ),
+            // At the edge of the tolerance, and one past it.
+            (&[Samples(1_000), Samples(1_050)], 10, Some((1_000, true))),
+            (&[Samples(1_000), Samples(1_051)], 10, Some((1_000, false))),
+            (&[Samples(1_000), Samples(1_062)], 62, Some((1_000, true))),
+            (&[Samples(1_000), Samples(1_063)], 62, Some((1_000, false))),
+            // A lie in any of them lets the smallest count.
+            (
+                &[Samples(3_600_000), Samples(3_000), Presented(3_000)],
+                40,
+                Some((3_000, false)),
+            ),
+            (
+                &[Samples(3_000), Samples(71_582_788_000)],
+                40,
+                Some((3_000, false)),
+            ),
+            (
+                &[Samples(3_000), Samples(3_000), Presented(1_000)],
+                40,
+                Some((1_000, false)),
+            ),
+            // Nothing to hear is agreed upon as well.
+            (&[Samples(0), Samples(0)], 0, Some((0, true))),
+        ];
+        for (readings, frame_ms, expected) in table {
+            let expected = expected.map(|(ms, agreed)| TrackLength { ms, agreed });
+            assert_eq!(agree(readings, frame_ms), expected, "{readings:?}");
+        }
+    }
+}
