@@ -4,6 +4,7 @@ mod catalogue;
 mod config;
 mod ledger;
 mod ledger_audit;
+mod store_claim;
 mod store_grants;
 mod store_submit;
 mod support;
