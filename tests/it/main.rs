@@ -3,8 +3,12 @@
 mod catalogue;
 mod config;
 mod ledger;
+mod ledger_audit;
 mod making;
 mod media;
 mod probe;
+mod store_claim;
+mod store_grants;
+mod store_submit;
 mod support;
 mod tidy;
