@@ -12,3 +12,4 @@ mod store_grants;
 mod store_submit;
 mod support;
 mod tidy;
+mod worker;

@@ -1,6 +1,7 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod raw;
+pub(crate) mod rig;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
