@@ -6,6 +6,7 @@ mod ledger;
 mod ledger_audit;
 mod making;
 mod media;
+mod outage;
 mod probe;
 mod store_claim;
 mod store_grants;
