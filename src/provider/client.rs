@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response};
+use reqwest::{ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -47,13 +47,27 @@ impl Transport {
                 .connect_timeout(connect_timeout)
         };
         Ok(Self {
-            fresh: builder().pool_max_idle_per_host(0).build()?,
-            kept: builder()
-                .pool_max_idle_per_host(IDLE_PER_HOST)
-                .pool_idle_timeout(IDLE)
-                .build()?,
+            fresh: build(&|| builder().pool_max_idle_per_host(0))?,
+            kept: build(&|| {
+                builder()
+                    .pool_max_idle_per_host(IDLE_PER_HOST)
+                    .pool_idle_timeout(IDLE)
+            })?,
         })
     }
+}
+
+/// Builds a client that trusts the system's certificates, or Mozilla's where the system has none,
+/// as in a small container.
+fn build(builder: &dyn Fn() -> ClientBuilder) -> Result<reqwest::Client, reqwest::Error> {
+    builder().build().or_else(|_no_system_certificates| {
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        let roots: Result<Vec<_>, _> = roots
+            .iter()
+            .map(|root| reqwest::Certificate::from_der(root))
+            .collect();
+        builder().tls_certs_only(roots?).build()
+    })
 }
 
 /// The client of one provider.

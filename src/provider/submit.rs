@@ -229,16 +229,9 @@ impl Engine {
         json: &Value,
         scope: &Scope<'_>,
     ) -> Result<Url, String> {
-        let given = pointer.and_then(|path| path.text(json));
+        let given = pointer.and_then(|path| path.first(json));
         let url = match (given, template) {
-            (Some(text), _) if text.len() > URL_BYTES_MAX => {
-                return Err("the answer gives a URL that is too long".to_owned());
-            }
-            (Some(text), _) => self
-                .preset
-                .base_url
-                .join(&text)
-                .map_err(|error| error.to_string())?,
+            (Some(value), _) => self.given_url(value)?,
             (None, Some(template)) => self
                 .url(template, scope)
                 .map_err(|error| error.to_string())?,
@@ -249,6 +242,16 @@ impl Engine {
             .check(&url)
             .map_err(|error| error.to_string())?;
         Ok(url)
+    }
+
+    /// A URL out of an answer: absolute, or a path at the provider.
+    fn given_url(&self, value: &Value) -> Result<Url, String> {
+        let text = value.as_str().filter(|text| text.len() <= URL_BYTES_MAX);
+        let url = text.and_then(|text| match text.starts_with('/') {
+            true => self.preset.base_url.join(text).ok(),
+            false => Url::parse(text).ok(),
+        });
+        url.ok_or_else(|| "the answer gives something else where a URL should be".to_owned())
     }
 
     /// A filled-in template as a URL; one that starts with `/` stands below the base URL.
