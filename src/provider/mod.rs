@@ -13,6 +13,7 @@ mod handle;
 mod hosts;
 mod layers;
 mod outputs;
+mod placeholder;
 mod pointer;
 mod predicate;
 mod preset;

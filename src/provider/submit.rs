@@ -12,8 +12,9 @@ use super::classify::class_of_status;
 use super::client::{self, BodyFault, Call, Reply};
 use super::engine::{Engine, failed};
 use super::handle::Handle;
+use super::placeholder::{self, Scope};
 use super::pointer::Path;
-use super::template::{self, Scope, UrlTemplate};
+use super::template::UrlTemplate;
 use crate::domain::failure::FailureClass;
 
 /// No id of a provider is kept that is longer than this, in bytes.
@@ -51,7 +52,7 @@ struct Written {
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error(transparent)]
-    Template(#[from] template::Error),
+    Template(#[from] placeholder::Error),
     #[error("write the URL: {0}")]
     Url(#[from] url::ParseError),
     #[error("write the idempotency key into a header")]
