@@ -162,6 +162,9 @@ impl Client {
 
     /// Sends a request and reads the answer. The host is checked before the key is attached.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
+        if call.timeout.is_zero() {
+            return Err(Error::NotSent("no time is left".to_owned()));
+        }
         let deadline = Instant::now() + call.timeout;
         let timeout = call.timeout;
         let client = if call.is_submit {

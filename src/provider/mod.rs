@@ -15,6 +15,7 @@ mod layers;
 mod outputs;
 mod placeholder;
 mod pointer;
+mod poll;
 mod predicate;
 mod preset;
 mod registry;

@@ -159,6 +159,8 @@ pub(super) enum HttpMeaning {
     Lost,
     /// Nothing is known: ask again.
     Retry,
+    /// An error whose code decides: a verdict where a rule in `errors.classify` fits.
+    Error,
 }
 
 /// How to ask for a stop.

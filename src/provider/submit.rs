@@ -15,6 +15,7 @@ use super::handle::Handle;
 use super::placeholder::{self, Scope};
 use super::pointer::Path;
 use super::template::UrlTemplate;
+use super::verdict::Reading;
 use crate::domain::failure::FailureClass;
 
 /// No id of a provider is kept that is longer than this, in bytes.
@@ -114,7 +115,7 @@ impl Engine {
         reply: &Reply,
     ) -> Result<Submitted, SubmitError> {
         if !reply.is_success() {
-            return verdict(self.failure(reply, class_of_status(reply.status)));
+            return verdict(self.refusal(reply));
         }
         if self.preset.answer.is_bytes() {
             return self.file_in_body(reply);
@@ -122,7 +123,11 @@ impl Engine {
         // The provider took the request. Without its words nobody knows what became of it.
         let json = reply.json().map_err(SubmitError::UnknownOutcome)?;
         let handle = self.handle(request, &json);
-        match self.read(reply, &json) {
+        let answer = match self.read(reply, &json) {
+            Reading::Answer(answer) => answer,
+            Reading::Error(error) => return verdict(error.failure),
+        };
+        match answer {
             Answer::Failed(failure) if failure.class == FailureClass::UnknownOutcome => {
                 Err(SubmitError::UnknownOutcome(failure.message))
             }
@@ -144,10 +149,20 @@ impl Engine {
         }
     }
 
+    /// The failure that an answer other than 2xx stands for. 409 to a submit with a key mostly says
+    /// that the work is already there, which is no reason to start it under another key.
+    fn refusal(&self, reply: &Reply) -> Failure {
+        let fallback = match reply.status {
+            409 if self.takes_idempotency_key() => FailureClass::UnknownOutcome,
+            status => class_of_status(status),
+        };
+        self.failure(reply, fallback).failure
+    }
+
     /// The answer of a provider that sends the file itself. JSON in its place is an error.
     fn file_in_body(&self, reply: &Reply) -> Result<Submitted, SubmitError> {
         if reply.says_json() {
-            return verdict(self.failure(reply, FailureClass::ProviderFault));
+            return verdict(self.failure(reply, FailureClass::ProviderFault).failure);
         }
         let answer = match &reply.body {
             Ok(bytes) if bytes.is_empty() => failed(

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Answer, Failure};
-use super::classify::{Errors, Refusal};
+use super::answer::Answer;
+use super::classify::{Classified, Errors, Refusal};
 use super::outputs::{self, OutputKind, OutputRule};
 use super::pointer::Path;
 use super::predicate::Predicate;
@@ -115,32 +115,36 @@ pub(super) struct Read<'a> {
     pub(super) errors: &'a Errors,
 }
 
+/// What reading an answer comes to.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// Something about the work.
+    Answer(Answer),
+    /// An error that does not say that the work has ended: it may be about the request only.
+    Error(Classified),
+}
+
 impl AnswerMap {
     /// What the answer says about the work.
-    pub(super) fn read(&self, read: &Read<'_>) -> Answer {
-        if self
-            .ok_when
-            .as_ref()
-            .is_some_and(|condition| !condition.holds(read.json))
-        {
-            return read.failed(FailureClass::ProviderFault, "the answer is an error");
-        }
+    pub(super) fn read(&self, read: &Read<'_>) -> Reading {
         let status = match &self.status {
             None => Status::Succeeded,
             Some(_) => self.status_of(read.json),
         };
-        let ended = |class| {
-            let word = self.status_word(read.json).unwrap_or_default();
-            read.failed(class, &format!("the provider's status is {word}"))
-        };
-        match status {
+        let fault = FailureClass::ProviderFault;
+        let is_error = self.is_error(read.json);
+        Reading::Answer(match status {
+            Status::Queued | Status::Running | Status::Unknown if is_error => {
+                return Reading::Error(read.classified(fault, "the answer is an error"));
+            }
+            Status::Succeeded if is_error => read.failed(fault, "the answer is an error"),
             Status::Queued | Status::Running | Status::Unknown => Answer::Pending {
                 progress: self.progress(read.json),
             },
             Status::Succeeded => self.success(read),
-            Status::Failed | Status::Canceled => ended(FailureClass::ProviderFault),
-            Status::Lost => ended(FailureClass::Lost),
-        }
+            Status::Failed | Status::Canceled => self.ended(read, fault),
+            Status::Lost => self.ended(read, FailureClass::Lost),
+        })
     }
 
     /// What the answer's status word means, leaving everything else aside.
@@ -196,6 +200,17 @@ impl AnswerMap {
             .filter(|(wrong, _)| *wrong)
             .map(|(_, text)| (*text).to_owned())
             .collect()
+    }
+
+    fn is_error(&self, json: &Value) -> bool {
+        self.ok_when
+            .as_ref()
+            .is_some_and(|condition| !condition.holds(json))
+    }
+
+    fn ended(&self, read: &Read<'_>, class: FailureClass) -> Answer {
+        let word = self.status_word(read.json).unwrap_or_default();
+        read.failed(class, &format!("the provider's status is {word}"))
     }
 
     fn success(&self, read: &Read<'_>) -> Answer {
@@ -276,10 +291,10 @@ impl StatusMap {
 
 impl Read<'_> {
     fn failed(&self, class: FailureClass, message: &str) -> Answer {
-        Answer::Failed(self.failure(class, message))
+        Answer::Failed(self.classified(class, message).failure)
     }
 
-    fn failure(&self, class: FailureClass, message: &str) -> Failure {
+    fn classified(&self, class: FailureClass, message: &str) -> Classified {
         let seen = Refusal {
             status: self.http_status,
             json: Some(self.json),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meterline::domain::failure::FailureClass::{self, *};
-use meterline::provider::{Answer, Failure, Output};
+use meterline::provider::{Answer, Failure, Output, SubmitError};
 use serde_json::{Value, json};
 
 use super::scripted::{Act, Scripted};
@@ -142,7 +142,7 @@ async fn a_failure_carries_class_code_and_words() {
             "the answer is an error",
         ),
         (
-            json!({"error": {"code": 7}}),
+            json!({"status": "succeeded", "error": {"code": 7}}),
             ProviderFault,
             Some("7"),
             "the answer is an error",
@@ -262,6 +262,42 @@ async fn the_length_in_an_answer_is_read_but_nonsense_is_not() {
         assert!(
             matches!(&got, Answer::Succeeded { reported_ms, .. } if *reported_ms == want),
             "{length}: {got:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_under_our_key_does_not_say_that_nothing_was_started() {
+    let server = Scripted::start(|_, _| Act::json(409, &json!({}))).await;
+    let error = submit(&shipped("sim", &server.url)).await.unwrap_err();
+    assert_eq!(
+        error,
+        SubmitError::UnknownOutcome("HTTP status 409".to_owned())
+    );
+    let blind = submit(&shipped("sim-blind", &server.url))
+        .await
+        .unwrap()
+        .answer;
+    assert!(matches!(&blind, Answer::Failed(failure) if failure.class == ProviderFault));
+}
+
+#[tokio::test]
+async fn an_error_in_a_first_answer_of_200_is_a_refusal() {
+    let slow = json!({"error": {"code": "rate_limited", "message": "slow"}});
+    let failure = refused(Act::json(200, &slow).with("retry-after", "2"), "").await;
+    assert_eq!(
+        (failure.class, failure.retry_after_ms),
+        (RateLimited, Some(2_000))
+    );
+    // The preset may also say that a code leaves the outcome open.
+    let changes = "errors.classify = [{ code = ['busy'], class = 'unknown_outcome' }]";
+    for status in [200, 500] {
+        let body = json!({"error": {"code": "busy"}});
+        let server = Scripted::start(move |_, _| Act::json(status, &body)).await;
+        let error = submit(&variant(changes, &server.url)).await.unwrap_err();
+        assert!(
+            matches!(error, SubmitError::UnknownOutcome(_)),
+            "{status}: {error:?}"
         );
     }
 }

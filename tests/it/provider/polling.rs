@@ -129,18 +129,41 @@ async fn an_unknown_id_is_lost_at_once_or_by_age_as_the_preset_says() {
 }
 
 #[tokio::test]
-async fn other_refusals_of_a_poll_are_verdicts() {
-    let coded = json!({"error": {"code": "content_policy", "message": "flagged"}});
-    for (body, class) in [
-        (coded, FailureClass::ContentPolicy),
-        (json!({}), FailureClass::ProviderFault),
-    ] {
-        let got = poll("", Act::json(422, &body), OLD).await;
+async fn an_error_is_a_verdict_only_where_the_preset_knows_it_for_one() {
+    use FailureClass::{ContentPolicy, Lost, ProviderFault, UserInput};
+    let coded = |code: &str| json!({"error": {"code": code, "message": "m"}});
+    let verdicts = [
+        (422, coded("content_policy"), ContentPolicy),
+        (400, coded("user_input"), UserInput),
+        (400, coded("provider_fault"), ProviderFault),
+        (200, coded("content_policy"), ContentPolicy),
+        (200, coded("lost"), Lost),
+    ];
+    for (status, body, class) in verdicts {
+        let got = poll("", Act::json(status, &body), OLD).await;
         assert!(
             matches!(&got, Ok(Answer::Failed(failure)) if failure.class == class),
-            "{got:?}"
+            "{status} {body}: {got:?}"
         );
     }
+    let no_verdicts = [
+        (422, json!({})),
+        (400, coded("something new")),
+        (400, coded("rate_limited")),
+        (200, coded("rate_limited")),
+        (200, coded("capacity")),
+        (200, coded("our_balance")),
+        (200, coded("something new")),
+    ];
+    for (status, body) in no_verdicts {
+        let got = poll("", Act::json(status, &body), OLD).await;
+        assert!(
+            matches!(got, Err(PollError::Transient { .. })),
+            "{status} {body}: {got:?}"
+        );
+    }
+    let got = poll("", Act::json(200, &coded("our_auth")), OLD).await;
+    assert_eq!(got, Err(PollError::OurAuth("m".to_owned())));
 }
 
 #[tokio::test]

@@ -167,7 +167,12 @@ async fn every_way_of_losing_an_answer_after_sending_is_an_unknown_outcome() {
 #[tokio::test]
 async fn an_answer_that_does_not_come_in_time_is_an_unknown_outcome() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{".to_vec();
-    for act in [Act::Stall(Vec::new()), Act::Stall(head)] {
+    let table = [
+        (200, Act::Stall(Vec::new())),
+        (200, Act::Stall(head)),
+        (0, Act::Stall(Vec::new())),
+    ];
+    for (timeout_ms, act) in table {
         let server = Scripted::start(move |_, _| act.clone()).await;
         let engine = shipped("sim", &server.url);
         let params = params(&json!({}));
@@ -178,10 +183,12 @@ async fn an_answer_that_does_not_come_in_time_is_an_unknown_outcome() {
             model: "m",
             kind: "image",
             params: &params,
-            timeout: Duration::from_millis(200),
+            timeout: Duration::from_millis(timeout_ms),
         };
-        let error = engine.submit(&request).await.unwrap_err();
-        assert!(matches!(error, SubmitError::UnknownOutcome(_)), "{error:?}");
+        match engine.submit(&request).await.unwrap_err() {
+            SubmitError::UnknownOutcome(_) => assert_eq!(server.connections(), 1),
+            SubmitError::NotSent(_) => assert_eq!((timeout_ms, server.connections()), (0, 0)),
+        }
     }
 }
 
