@@ -105,14 +105,23 @@ impl Engine {
         }
     }
 
-    /// What a JSON body says.
+    /// What a JSON body says about the work. `Finished` only where the outputs are elsewhere.
     pub(super) fn read(&self, reply: &Reply, json: &Value) -> Reading {
-        self.preset.answer.read(&Read {
+        let read = self.reader(reply, json);
+        match self.preset.answer.read(&read) {
+            Reading::Finished if self.preset.result.is_none() => self.preset.answer.outputs(&read),
+            reading @ (Reading::Finished | Reading::Answer(_) | Reading::Error(_)) => reading,
+        }
+    }
+
+    /// An answer as the preset's rules need it.
+    pub(super) fn reader<'a>(&'a self, reply: &Reply, json: &'a Value) -> Read<'a> {
+        Read {
             http_status: reply.status,
             json,
             wait_ms: wait_ms(reply),
             errors: &self.preset.errors,
-        })
+        }
     }
 
     /// The failure that an answer other than 2xx stands for.

@@ -3,15 +3,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-use url::Url;
-
 use super::answer::{Answer, PollError};
 use super::classify::{Classified, class_of_status};
-use super::client::{self, Reply};
+use super::client::{self, Call, Reply};
 use super::engine::{Engine, failed, wait_ms};
 use super::handle::Handle;
-use super::preset::{HttpMeaning, HttpRule, Verb};
+use super::preset::{HttpMeaning, HttpRule};
 use super::verdict::Reading;
 use crate::domain::failure::FailureClass;
 
@@ -43,9 +40,8 @@ impl Engine {
                 "there is nothing to poll for this submission",
             ));
         };
-        let reply = self
-            .ask(poll.method, url, handle.poll_body.as_ref())
-            .await?;
+        let call = self.follow_up(poll.method.into(), url, handle.poll_body.as_ref());
+        let reply = self.ask(call).await?;
         let meaning = Meaning::of(&poll.http, reply.status, age);
         if meaning != Meaning::ByBody {
             return self.without_body(meaning, &reply);
@@ -56,21 +52,13 @@ impl Engine {
         match self.read(&reply, &json) {
             Reading::Answer(answer) => Ok(answer),
             Reading::Error(error) => sorted(error),
+            Reading::Finished => self.result(handle, &json, age).await,
         }
     }
 
     /// One request that follows the work.
-    pub(super) async fn ask(
-        &self,
-        verb: Verb,
-        url: &Url,
-        body: Option<&Value>,
-    ) -> Result<Reply, PollError> {
-        let sent = self
-            .client
-            .send(self.follow_up(verb.into(), url, body))
-            .await;
-        sent.map_err(|error| match error {
+    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Reply, PollError> {
+        self.client.send(call).await.map_err(|error| match error {
             client::Error::KeyMissing(_) => PollError::OurAuth(error.to_string()),
             client::Error::NotSent(text) | client::Error::Unknown(text) => transient(text, None),
         })

@@ -133,6 +133,14 @@ impl UrlTemplate {
         self.names(&Name::Id)
     }
 
+    /// Whether nothing but the provider's id stands in the URL.
+    pub(super) fn names_only_id(&self) -> bool {
+        self.parts.iter().all(|part| match part {
+            Part::Text(_) => true,
+            Part::Slot(slot) => slot.name == Name::Id,
+        })
+    }
+
     fn names(&self, name: &Name) -> bool {
         self.parts
             .iter()

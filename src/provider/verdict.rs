@@ -122,10 +122,12 @@ pub(super) enum Reading {
     Answer(Answer),
     /// An error that does not say that the work has ended: it may be about the request only.
     Error(Classified),
+    /// The work succeeded; its outputs are still to be read.
+    Finished,
 }
 
 impl AnswerMap {
-    /// What the answer says about the work.
+    /// What the answer says about the work, short of its outputs.
     pub(super) fn read(&self, read: &Read<'_>) -> Reading {
         let status = match &self.status {
             None => Status::Succeeded,
@@ -141,9 +143,32 @@ impl AnswerMap {
             Status::Queued | Status::Running | Status::Unknown => Answer::Pending {
                 progress: self.progress(read.json),
             },
-            Status::Succeeded => self.success(read),
+            Status::Succeeded if !self.require.iter().all(|test| test.holds(read.json)) => {
+                read.failed(fault, "the provider reports success, but not what it needs")
+            }
+            Status::Succeeded => return Reading::Finished,
             Status::Failed | Status::Canceled => self.ended(read, fault),
             Status::Lost => self.ended(read, FailureClass::Lost),
+        })
+    }
+
+    /// The outputs of finished work. There is no success without any.
+    pub(super) fn outputs(&self, read: &Read<'_>) -> Reading {
+        let fault = FailureClass::ProviderFault;
+        if self.is_error(read.json) {
+            return Reading::Error(read.classified(fault, "the answer is an error"));
+        }
+        let outputs = outputs::collect(&self.outputs, read.json);
+        Reading::Answer(if outputs.is_empty() {
+            read.failed(
+                fault,
+                "the provider reports success without a usable output",
+            )
+        } else {
+            Answer::Succeeded {
+                outputs,
+                reported_ms: self.reported_ms(read.json),
+            }
         })
     }
 
@@ -171,12 +196,13 @@ impl AnswerMap {
     }
 
     /// What contradicts itself.
-    pub(super) fn problems(&self, has_poll: bool) -> Vec<String> {
+    pub(super) fn problems(&self, has_poll: bool, has_result: bool) -> Vec<String> {
+        let has_status = self.status.is_some() && !has_result;
         let checks = [
             (self.outputs.is_empty(), "answer.outputs is empty"),
             (
-                self.is_bytes() && (self.outputs.len() > 1 || self.status.is_some() || has_poll),
-                "a bytes_body output stands alone: no status, no [poll], no other output",
+                self.is_bytes() && (self.outputs.len() > 1 || has_status),
+                "a bytes_body output stands alone: no other output, and a status only with [result]",
             ),
             (
                 self.outputs.iter().any(|rule| !rule.is_complete()),
@@ -211,28 +237,6 @@ impl AnswerMap {
     fn ended(&self, read: &Read<'_>, class: FailureClass) -> Answer {
         let word = self.status_word(read.json).unwrap_or_default();
         read.failed(class, &format!("the provider's status is {word}"))
-    }
-
-    fn success(&self, read: &Read<'_>) -> Answer {
-        let fault = FailureClass::ProviderFault;
-        if !self
-            .require
-            .iter()
-            .all(|condition| condition.holds(read.json))
-        {
-            return read.failed(fault, "the provider reports success, but not what it needs");
-        }
-        let outputs = outputs::collect(&self.outputs, read.json);
-        if outputs.is_empty() {
-            return read.failed(
-                fault,
-                "the provider reports success without a usable output",
-            );
-        }
-        Answer::Succeeded {
-            outputs,
-            reported_ms: self.reported_ms(read.json),
-        }
     }
 
     fn progress(&self, json: &Value) -> Option<f64> {

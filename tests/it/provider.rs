@@ -5,6 +5,7 @@
 mod answers;
 mod polling;
 mod scripted;
+mod shapes;
 mod submitting;
 mod trust;
 
