@@ -96,7 +96,7 @@ pub(super) struct Call<'a> {
     pub(super) is_submit: bool,
 }
 
-/// An answer. Of an error's body there may be only a part.
+/// An answer. Its status and headers count also where its body was lost.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -220,25 +220,17 @@ impl Client {
     /// Reads the body, counting: what the answer says of its own length is only a hint.
     async fn body(&self, mut response: Response, deadline: Instant) -> Result<Bytes, BodyFault> {
         let max = self.response_max_bytes;
-        let is_error = !response.status().is_success();
         let mut read = BytesMut::new();
         loop {
-            let fault = match timeout_at(deadline, response.chunk()).await {
+            match timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(None)) => return Ok(read.freeze()),
                 Ok(Ok(Some(chunk))) if read.len() as u64 + chunk.len() as u64 <= max => {
                     read.extend_from_slice(&chunk);
-                    continue;
                 }
-                Ok(Ok(Some(_))) => BodyFault::TooLarge(max),
-                Ok(Err(error)) => BodyFault::Broken(describe(error)),
-                Err(_) => BodyFault::Broken("time is up".to_owned()),
-            };
-            // The status of an error says enough, whatever became of its body.
-            return if is_error {
-                Ok(read.freeze())
-            } else {
-                Err(fault)
-            };
+                Ok(Ok(Some(_))) => return Err(BodyFault::TooLarge(max)),
+                Ok(Err(error)) => return Err(BodyFault::Broken(describe(error))),
+                Err(_) => return Err(BodyFault::Broken("time is up".to_owned())),
+            }
         }
     }
 }

@@ -224,3 +224,35 @@ async fn every_submit_has_a_connection_of_its_own_and_polls_share_one() {
     }
     assert_eq!(server.connections(), 3);
 }
+
+#[tokio::test]
+async fn a_synchronous_provider_that_does_not_finish_leaves_the_outcome_open() {
+    let server = Scripted::start(|_, _| Act::json(200, &json!({"status": "running"}))).await;
+    let error = submit(&shipped("sim-sync", &server.url)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::UnknownOutcome(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_sees_a_request() {
+    let proxy = Scripted::start(|_, _| Act::json(200, &json!({}))).await;
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args([
+        "--exact",
+        "provider::submitting::a_synchronous_answer_is_final",
+    ]);
+    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        child.env(variable, &proxy.url);
+    }
+    let output = child
+        .env_remove("no_proxy")
+        .env_remove("NO_PROXY")
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    assert_eq!(proxy.connections(), 0);
+}

@@ -168,3 +168,24 @@ async fn what_a_provider_writes_is_cut_and_cleaned() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_id_or_url_that_no_provider_would_give_is_not_kept() {
+    let long = "x".repeat(9_000);
+    let answers = [
+        json!({"id": ""}),
+        json!({"id": long}),
+        json!({"id": "a\u{0}b"}),
+        json!({"id": "g", "urls": {"get": format!("/{long}")}}),
+    ];
+    for answer in answers {
+        let shown: String = answer.to_string().chars().take(60).collect();
+        let server = Scripted::start(move |_, _| Act::json(202, &answer)).await;
+        let engine = keyed("poll.url = '/v1/generations/{{id}}'", &server.url);
+        let error = submit(&engine).await.unwrap_err();
+        assert!(
+            matches!(error, SubmitError::UnknownOutcome(_)),
+            "{shown}: {error:?}"
+        );
+    }
+}
