@@ -8,6 +8,7 @@ mod making;
 mod media;
 mod outage;
 mod probe;
+mod provider;
 mod store_claim;
 mod store_grants;
 mod store_submit;
