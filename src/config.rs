@@ -1,7 +1,7 @@
 //! The settings of the house: read once, at the start, and handed down in sections.
 //!
 //! The built-in files are the defaults and their documentation. A folder of one's own lies over
-//! them, the environment over that. Everything that is wrong is reported at once, with the place
+//! them, the environment over that, flags over all. Everything that is wrong is reported at once, with the place
 //! it was written and what would be right. This is the only module that reads the environment.
 
 mod files;
@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS};
-pub use layers::Origin;
+pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
+pub use layers::{Flag, Origin};
 pub use settings::{Dev, Media, Provider, Queue, Redis, Settings, Store, Worker};
 
 use crate::domain::catalogue::Catalogue;
@@ -53,28 +53,30 @@ impl Settings {
     /// Reads everything: the built-in files, then `dir` (without one, the folder `config` of the
     /// working directory where it exists), then the variables of `environment` that begin with
     /// `METERLINE__`. A file that is missing in the folder is the built-in one.
-    ///
-    /// Flags stand above all this: the caller puts them into the fields of the result and asks
-    /// [`Settings::problems`] again.
     pub fn load(
         dir: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, Vec<Problem>> {
+        Self::load_with_flags(dir, environment, &[])
+    }
+
+    /// [`Settings::load`], with flags above everything else; of two for one key the last counts.
+    pub fn load_with_flags(
+        dir: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[Flag],
     ) -> Result<Loaded, Vec<Problem>> {
         let usual = || Some(PathBuf::from(USUAL_DIR)).filter(|dir| dir.is_dir());
         load(
             dir.map(Path::to_owned).or_else(usual).as_deref(),
             environment,
+            flags,
         )
     }
 
     /// Only what is built in.
     pub fn embedded() -> Result<Loaded, Vec<Problem>> {
-        load(None, [])
-    }
-
-    /// What is wrong with settings whose types are right. Keys, not places, are named.
-    pub fn problems(&self) -> Vec<Problem> {
-        relations::problems(self)
+        load(None, [], &[])
     }
 }
 
@@ -95,12 +97,13 @@ pub fn secret(name: &str) -> Option<SecretString> {
 fn load(
     dir: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[Flag],
 ) -> Result<Loaded, Vec<Problem>> {
     let files = files::Files::of(dir).map_err(|problem| vec![problem])?;
-    let layers = layered(&files, environment)?;
+    let layers = layered(&files, environment, flags)?;
     let settings: Settings =
         read_table(layers.table.clone()).map_err(|problem| vec![layers.located(problem)])?;
-    let wrong = settings.problems();
+    let wrong = relations::problems(&settings);
     if !wrong.is_empty() {
         return Err(wrong
             .into_iter()
@@ -128,6 +131,7 @@ fn load(
 fn layered(
     files: &files::Files,
     environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[Flag],
 ) -> Result<Layers, Vec<Problem>> {
     let mut layers = Layers::over_defaults(DEFAULT_SETTINGS).map_err(|problem| vec![problem])?;
     let mut wrong = Vec::new();
@@ -145,6 +149,9 @@ fn layered(
     variables.sort();
     for (name, value) in &variables {
         wrong.extend(layers.add_variable(name, value).err());
+    }
+    for flag in flags {
+        wrong.extend(layers.add_flag(flag).err());
     }
     if wrong.is_empty() {
         Ok(layers)

@@ -88,7 +88,11 @@ pub enum Error {
 impl Producer {
     /// A producer on this store, with these prices.
     pub fn new(store: Store, catalogue: Catalogue, retry: Policy) -> Self {
-        Self { store, catalogue: std::sync::Arc::new(catalogue), retry }
+        Self {
+            store,
+            catalogue: std::sync::Arc::new(catalogue),
+            retry,
+        }
     }
 
     /// The prices in force.
@@ -102,9 +106,21 @@ impl Producer {
         let (ceiling_ucr, price_version) =
             (resolved.ceiling_ucr.get(), resolved.price_version.clone());
         let quote = format!("q{}", uuid::Uuid::now_v7().simple());
-        let json = to_json(&KeptQuote { asking: asking.clone(), resolved });
-        match self.store.keep_quote(&asking.account, &quote, &json).await? {
-            Some(expires_at_ms) => Ok(Quote { quote, ceiling_ucr, price_version, expires_at_ms }),
+        let json = to_json(&KeptQuote {
+            asking: asking.clone(),
+            resolved,
+        });
+        match self
+            .store
+            .keep_quote(&asking.account, &quote, &json)
+            .await?
+        {
+            Some(expires_at_ms) => Ok(Quote {
+                quote,
+                ceiling_ucr,
+                price_version,
+                expires_at_ms,
+            }),
             None => Err(SubmitRefusal::UnknownAccount(asking.account.clone()).into()),
         }
     }
@@ -125,7 +141,10 @@ impl Producer {
         let kept = self.store.quote(account, quote).await?;
         let kept = kept.and_then(|kept| serde_json::from_str::<KeptQuote>(&kept.quote).ok());
         match kept {
-            Some(kept) => self.hold(&kept.asking, kept.resolved, terms, Some(quote)).await,
+            Some(kept) => {
+                self.hold(&kept.asking, kept.resolved, terms, Some(quote))
+                    .await
+            }
             // The quote may be gone because the job was made from it long ago.
             None => self.made_from(account, quote, terms).await,
         }
@@ -142,7 +161,9 @@ impl Producer {
             Some(key) => self.store.job_by_key(account, key).await?,
             None => terms.job.clone(),
         };
-        let Some(job) = job else { return Err(SubmitRefusal::QuoteExpired.into()) };
+        let Some(job) = job else {
+            return Err(SubmitRefusal::QuoteExpired.into());
+        };
         let Some(view) = self.store.job(&job).await? else {
             return Err(SubmitRefusal::QuoteExpired.into());
         };
@@ -151,13 +172,23 @@ impl Producer {
         }
         let hold = Ucr::new(view.number("hold_ucr")).unwrap_or(Ucr::ZERO);
         let state = view.state().ok_or(SubmitRefusal::QuoteExpired)?;
-        Ok(Submitted { job, hold, state, replayed: true })
+        Ok(Submitted {
+            job,
+            hold,
+            state,
+            replayed: true,
+        })
     }
 
     fn resolve(&self, asking: &Asking) -> Result<Resolved, Error> {
         let route = asking.route.as_deref();
         let (tool, params) = (asking.tool.as_str(), &asking.params);
-        Ok(self.catalogue.resolve(&Request { tool, params, route, deadline_ms: None })?)
+        Ok(self.catalogue.resolve(&Request {
+            tool,
+            params,
+            route,
+            deadline_ms: None,
+        })?)
     }
 
     async fn hold(
@@ -191,7 +222,10 @@ impl Producer {
             asked: resolved.asked,
             deadline_ms: resolved.deadline_ms,
             delay_ms: terms.delay_ms,
-            payload: to_json(&Payload { request: resolved, retry: self.retry }),
+            payload: to_json(&Payload {
+                request: resolved,
+                retry: self.retry,
+            }),
             idempotency_key: terms.idempotency_key.clone(),
             quote: quote.map(str::to_owned),
             max: terms.max,

@@ -9,11 +9,27 @@ use crate::domain::problem::Problem;
 
 /// The built-in settings, which are also their documentation.
 pub const DEFAULT_SETTINGS: &str = include_str!("../../config/meterline.toml");
+/// The settings for development: what takes minutes takes seconds.
+pub const DEVELOPMENT_SETTINGS: &str = include_str!("../../config/dev/meterline.toml");
 /// The built-in catalogue.
 pub const DEFAULT_CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
-/// The built-in providers: name of the file, and its text.
-const DEFAULT_PROVIDERS: &[(&str, &str)] = &[];
+/// The built-in providers: name of the provider, and the text of its file.
+const DEFAULT_PROVIDERS: [(&str, &str); 4] = [
+    ("sim", include_str!("../../config/providers/sim.toml")),
+    (
+        "sim-blind",
+        include_str!("../../config/providers/sim-blind.toml"),
+    ),
+    (
+        "sim-bytes",
+        include_str!("../../config/providers/sim-bytes.toml"),
+    ),
+    (
+        "sim-sync",
+        include_str!("../../config/providers/sim-sync.toml"),
+    ),
+];
 
 /// A text and where it was written.
 #[derive(Debug, Clone)]
@@ -36,10 +52,10 @@ impl Files {
     pub(super) fn of(dir: Option<&Path>) -> Result<Self, Problem> {
         let catalogue = File {
             text: DEFAULT_CATALOGUE.to_owned(),
-            origin: Origin::Embedded("catalogue.toml"),
+            origin: Origin::Embedded("catalogue.toml".to_owned()),
         };
-        let builtin = |&(name, text): &(&str, &str)| {
-            let origin = Origin::Embedded("providers");
+        let builtin = |(name, text): (&str, &str)| {
+            let origin = Origin::Embedded(format!("providers/{name}.toml"));
             (
                 name.to_owned(),
                 File {
@@ -48,7 +64,7 @@ impl Files {
                 },
             )
         };
-        let providers = DEFAULT_PROVIDERS.iter().map(builtin).collect();
+        let providers = DEFAULT_PROVIDERS.into_iter().map(builtin).collect();
         let mut files = Self {
             settings: None,
             catalogue,

@@ -1,4 +1,4 @@
-//! Settings laid over each other: the built-in file, a file of one's own, the environment.
+//! Settings laid over each other: the built-in file, a file of one's own, the environment, flags.
 //!
 //! Tables are merged key by key, everything else is replaced. Where a value came from is kept,
 //! because a message about it must name that place.
@@ -19,11 +19,24 @@ pub(super) const PREFIX: &str = "METERLINE__";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// In a file that is built into the program.
-    Embedded(&'static str),
+    Embedded(String),
     /// In a file, and on which of its lines.
     File(String, Option<usize>),
     /// In an environment variable.
     Environment(String),
+    /// In a flag of the command line.
+    Flag(String),
+}
+
+/// A setting given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flag {
+    /// The flag as people write it (`--provider-url`), for messages.
+    pub name: String,
+    /// Dotted key of the setting (`providers.sim.base_url`).
+    pub key: String,
+    /// Its value as text.
+    pub value: String,
 }
 
 impl fmt::Display for Origin {
@@ -32,7 +45,7 @@ impl fmt::Display for Origin {
             Self::Embedded(name) => write!(f, "built-in {name}"),
             Self::File(path, None) => f.write_str(path),
             Self::File(path, Some(line)) => write!(f, "{path}:{line}"),
-            Self::Environment(name) => f.write_str(name),
+            Self::Environment(name) | Self::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -50,7 +63,9 @@ impl Layers {
             table: toml::Table::new(),
             origins: BTreeMap::new(),
         };
-        layers.merge(parsed(defaults)?, &|_| Origin::Embedded("meterline.toml"));
+        layers.merge(parsed(defaults)?, &|_| {
+            Origin::Embedded("meterline.toml".to_owned())
+        });
         Ok(layers)
     }
 
@@ -72,26 +87,32 @@ impl Layers {
 
     /// Lays one environment variable on top.
     pub(super) fn add_variable(&mut self, name: &str, text: &str) -> Result<(), Problem> {
-        let path = path_of_variable(name);
-        let value = typed(text, self.value_at(&path));
-        let mut table = toml::Value::Table(toml::Table::new());
-        for (depth, key) in path.iter().enumerate().rev() {
-            let inner = if depth + 1 == path.len() {
-                value.clone()
-            } else {
-                table
-            };
-            table = toml::Value::Table(toml::Table::from_iter([(key.clone(), inner)]));
-        }
+        let origin = Origin::Environment(name.to_owned());
+        self.add_value(&path_of_variable(name), text, &origin)
+    }
+
+    /// Lays one flag on top.
+    pub(super) fn add_flag(&mut self, flag: &Flag) -> Result<(), Problem> {
+        let path: Vec<String> = flag.key.split('.').map(str::to_owned).collect();
+        self.add_value(&path, &flag.value, &Origin::Flag(flag.name.clone()))
+    }
+
+    fn add_value(&mut self, path: &[String], text: &str, origin: &Origin) -> Result<(), Problem> {
+        let value = typed(text, self.value_at(path));
+        let table = path.iter().rev().fold(value, |inner, key| {
+            toml::Value::Table(toml::Table::from_iter([(key.clone(), inner)]))
+        });
+        // A path has at least one key, so this is always a table.
         let toml::Value::Table(table) = table else {
             return Ok(());
         };
-        let unknown = unknown_in(&table).into_iter().next();
-        if let Some(problem) = unknown {
-            return Err(problem.in_origin(name));
+        match unknown_in(&table).into_iter().next() {
+            Some(problem) => Err(problem.in_origin(&origin.to_string())),
+            None => {
+                self.merge(table, &|_| origin.clone());
+                Ok(())
+            }
         }
-        self.merge(table, &|_| Origin::Environment(name.to_owned()));
-        Ok(())
     }
 
     /// Where a key, or the nearest table around it, was last written.

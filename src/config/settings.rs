@@ -162,10 +162,13 @@ impl Settings {
         }
     }
 
-    /// The addresses that stand above those in the providers' files.
+    /// The addresses that stand above those in the providers' files, without a closing slash.
     pub fn base_urls(&self) -> BTreeMap<String, String> {
-        let urls = self.providers.iter();
-        urls.map(|(name, provider)| (name.clone(), provider.base_url.to_string()))
+        let url_of =
+            |provider: &Provider| provider.base_url.as_str().trim_end_matches('/').to_owned();
+        self.providers
+            .iter()
+            .map(|(name, provider)| (name.clone(), url_of(provider)))
             .collect()
     }
 }

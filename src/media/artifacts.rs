@@ -72,7 +72,10 @@ impl ArtifactStore {
     /// [`Error::BadName`] for a place this store would not have written.
     pub fn path_of(&self, place: &str) -> Result<PathBuf, Error> {
         let (job, file) = place.split_once('/').ok_or(Error::BadName)?;
-        let plain = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+        let plain = |part: &str| {
+            part.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+        };
         if is_job_name(job) && plain(file) && !file.is_empty() && !file.starts_with('.') {
             Ok(self.dir.join(job).join(file))
         } else {
@@ -82,7 +85,8 @@ impl ArtifactStore {
 
     /// Starts to receive an output of at most `limit_bytes`.
     pub(super) fn receive(&self, limit_bytes: u64) -> Result<Incoming, Error> {
-        let (file, path) = tempfile::NamedTempFile::new_in(self.dir.join(INCOMING_DIR))?.into_parts();
+        let (file, path) =
+            tempfile::NamedTempFile::new_in(self.dir.join(INCOMING_DIR))?.into_parts();
         Ok(Incoming {
             file: File::from_std(file),
             path,
@@ -106,14 +110,21 @@ impl ArtifactStore {
         if !is_job_name(name.job) {
             return Err(Error::BadName);
         }
-        let place = format!("{}/{}-{}.{extension}", name.job, name.submission, name.index);
+        let place = format!(
+            "{}/{}-{}.{extension}",
+            name.job, name.submission, name.index
+        );
         let folder = self.dir.join(name.job);
         let target = self.dir.join(&place);
         let from = fetched.path;
         tokio::task::spawn_blocking(move || move_into(from, &folder, &target))
             .await
             .map_err(io::Error::other)??;
-        Ok(StoredArtifact { place, sha256: fetched.sha256, bytes: fetched.bytes })
+        Ok(StoredArtifact {
+            place,
+            sha256: fetched.sha256,
+            bytes: fetched.bytes,
+        })
     }
 }
 
@@ -146,7 +157,9 @@ impl Incoming {
     /// Refuses an announced length above the limit, before any byte of it is taken.
     pub(super) fn expect_bytes(&self, announced_bytes: u64) -> Result<(), Error> {
         if announced_bytes > self.limit_bytes {
-            return Err(Error::TooLarge { limit_bytes: self.limit_bytes });
+            return Err(Error::TooLarge {
+                limit_bytes: self.limit_bytes,
+            });
         }
         Ok(())
     }
@@ -208,7 +221,11 @@ impl Fetched {
 mod tests {
     use super::*;
 
-    const NAME: ArtifactName<'_> = ArtifactName { job: "j00-abc", submission: 2, index: 0 };
+    const NAME: ArtifactName<'_> = ArtifactName {
+        job: "j00-abc",
+        submission: 2,
+        index: 0,
+    };
 
     async fn fetched(store: &ArtifactStore, content: &[u8]) -> Fetched {
         let mut incoming = store.receive(1_000).unwrap();
@@ -224,7 +241,10 @@ mod tests {
     async fn an_output_is_kept_under_its_name_with_hash_and_length() {
         let dir = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(dir.path()).unwrap();
-        let stored = store.keep(fetched(&store, b"GIF89a..").await, NAME).await.unwrap();
+        let stored = store
+            .keep(fetched(&store, b"GIF89a..").await, NAME)
+            .await
+            .unwrap();
         assert_eq!(stored.place, "j00-abc/2-0.gif");
         assert_eq!(stored.bytes, 8);
         assert_eq!(stored.sha256, hex::encode(Sha256::digest(b"GIF89a..")));
@@ -237,8 +257,14 @@ mod tests {
     async fn keeping_the_same_output_again_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(dir.path()).unwrap();
-        let first = store.keep(fetched(&store, b"GIF89a..").await, NAME).await.unwrap();
-        let again = store.keep(fetched(&store, b"GIF89a..").await, NAME).await.unwrap();
+        let first = store
+            .keep(fetched(&store, b"GIF89a..").await, NAME)
+            .await
+            .unwrap();
+        let again = store
+            .keep(fetched(&store, b"GIF89a..").await, NAME)
+            .await
+            .unwrap();
         assert_eq!(first, again);
         assert_eq!(files_below(&store.dir().join("j00-abc")), 1);
     }
@@ -247,10 +273,15 @@ mod tests {
     async fn what_is_not_kept_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(dir.path()).unwrap();
-        let refused = store.keep(fetched(&store, b"<html>no</html>").await, NAME).await;
+        let refused = store
+            .keep(fetched(&store, b"<html>no</html>").await, NAME)
+            .await;
         assert!(matches!(refused, Err(Error::NotMedia)));
         let mut incoming = store.receive(4).unwrap();
-        assert!(matches!(incoming.write(b"12345").await, Err(Error::TooLarge { limit_bytes: 4 })));
+        assert!(matches!(
+            incoming.write(b"12345").await,
+            Err(Error::TooLarge { limit_bytes: 4 })
+        ));
         drop(incoming);
         assert_eq!(files_below(&store.dir().join(INCOMING_DIR)), 0);
     }
@@ -259,13 +290,38 @@ mod tests {
     async fn a_name_cannot_leave_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(dir.path()).unwrap();
-        for job in ["", "..", "../x", "a/b", ".incoming", "a\0b", "-rf", &"a".repeat(129)] {
-            let refused =
-                store.keep(fetched(&store, b"GIF89a..").await, ArtifactName { job, ..NAME }).await;
+        for job in [
+            "",
+            "..",
+            "../x",
+            "a/b",
+            ".incoming",
+            "a\0b",
+            "-rf",
+            &"a".repeat(129),
+        ] {
+            let refused = store
+                .keep(
+                    fetched(&store, b"GIF89a..").await,
+                    ArtifactName { job, ..NAME },
+                )
+                .await;
             assert!(matches!(refused, Err(Error::BadName)), "{job}");
         }
-        for place in ["x", "/etc/passwd", "../x/y", "a/../b", "a/b/c", "a/.b", "a/", "a/b\\c"] {
-            assert!(matches!(store.path_of(place), Err(Error::BadName)), "{place}");
+        for place in [
+            "x",
+            "/etc/passwd",
+            "../x/y",
+            "a/../b",
+            "a/b/c",
+            "a/.b",
+            "a/",
+            "a/b\\c",
+        ] {
+            assert!(
+                matches!(store.path_of(place), Err(Error::BadName)),
+                "{place}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `data:` URLs: an output that came inside the answer, as base64 text.
 
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
 use super::Error;
 use super::artifacts::Incoming;
@@ -39,8 +39,15 @@ fn payload(text: &str) -> Result<&str, Error> {
         Some(_) | None => return Err(Error::BadDataUrl),
     };
     let (head, encoded) = rest.split_once(',').ok_or(Error::BadDataUrl)?;
-    let is_base64 = head.rsplit(';').next().is_some_and(|last| last.eq_ignore_ascii_case("base64"));
-    if is_base64 { Ok(encoded) } else { Err(Error::BadDataUrl) }
+    let is_base64 = head
+        .rsplit(';')
+        .next()
+        .is_some_and(|last| last.eq_ignore_ascii_case("base64"));
+    if is_base64 {
+        Ok(encoded)
+    } else {
+        Err(Error::BadDataUrl)
+    }
 }
 
 #[cfg(test)]
@@ -51,7 +58,13 @@ mod tests {
     fn only_base64_data_urls_have_a_payload() {
         assert_eq!(payload("data:image/png;base64,AAAA").unwrap(), "AAAA");
         assert_eq!(payload("DATA:;Base64,AA==").unwrap(), "AA==");
-        for text in ["", "data", "data:image/png,hello", "data:base64", "http://x/;base64,AAAA"] {
+        for text in [
+            "",
+            "data",
+            "data:image/png,hello",
+            "data:base64",
+            "http://x/;base64,AAAA",
+        ] {
             assert!(matches!(payload(text), Err(Error::BadDataUrl)), "{text}");
         }
     }

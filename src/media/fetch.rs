@@ -64,7 +64,10 @@ impl Source {
     /// [`Error::Blocked`] where it is no URL at all.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        if text.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:")) {
+        if text
+            .get(..5)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+        {
             return Ok(Self::DataUrl(text.to_owned()));
         }
         Url::parse(text)
@@ -73,19 +76,24 @@ impl Source {
     }
 }
 
+type Clients = HashMap<(Arc<[IpNet]>, Reach), Client>;
+
 /// Fetches outputs into an artifact folder.
 #[derive(Debug)]
 pub struct Fetcher {
     limits: Limits,
     /// One client per allow-list and reach: the resolver belongs to the client, and so do the
     /// connections it keeps. There are as many as there are provider entries in the settings, twice.
-    clients: Mutex<HashMap<(Arc<[IpNet]>, Reach), Client>>,
+    clients: Mutex<Clients>,
 }
 
 impl Fetcher {
     /// A fetcher with these limits for every fetch.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, clients: Mutex::new(HashMap::new()) }
+        Self {
+            limits,
+            clients: Mutex::new(HashMap::new()),
+        }
     }
 
     /// Fetches one output to the end and leaves it in the store, without a name yet.
@@ -110,7 +118,9 @@ impl Fetcher {
             }
             incoming.finish().await
         };
-        timeout(self.limits.total, whole).await.map_err(|_| Error::Timeout)?
+        timeout(self.limits.total, whole)
+            .await
+            .map_err(|_| Error::Timeout)?
     }
 
     async fn download(
@@ -137,14 +147,18 @@ impl Fetcher {
         for _hop in 0..=REDIRECTS_MAX {
             let reach = judge_url(&url, allow_cidr)?;
             let request = self.client(allow_cidr, reach)?.get(url.clone()).send();
-            let answer = timeout(self.limits.idle, request).await.map_err(|_| Error::Timeout)?;
+            let answer = timeout(self.limits.idle, request)
+                .await
+                .map_err(|_| Error::Timeout)?;
             let response = answer.map_err(classify)?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
             url = redirect_target(&url, &response)?;
         }
-        Err(Error::Blocked(format!("more than {REDIRECTS_MAX} redirects")))
+        Err(Error::Blocked(format!(
+            "more than {REDIRECTS_MAX} redirects"
+        )))
     }
 
     /// The client for one allow-list and reach.
@@ -154,7 +168,10 @@ impl Fetcher {
         if let Some(client) = clients.get(&(Arc::clone(&allow_cidr), reach)) {
             return Ok(client.clone());
         }
-        let resolver = GuardedResolver { allow_cidr: Arc::clone(&allow_cidr), reach };
+        let resolver = GuardedResolver {
+            allow_cidr: Arc::clone(&allow_cidr),
+            reach,
+        };
         let client = build_client(resolver, self.limits.connect)?;
         clients.insert((allow_cidr, reach), client.clone());
         Ok(client)
@@ -181,13 +198,85 @@ fn build_client(resolver: GuardedResolver, connect: Duration) -> Result<Client, 
 fn redirect_target(from: &Url, response: &Response) -> Result<Url, Error> {
     let status = response.status();
     let sent_on = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = response
+        .headers()
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok());
     let (true, Some(location)) = (sent_on, location) else {
         return Err(Error::Status(status.as_u16()));
     };
-    let target = from.join(location).map_err(|_| Error::Status(status.as_u16()))?;
+    let target = from
+        .join(location)
+        .map_err(|_| Error::Status(status.as_u16()))?;
     if from.scheme() == "https" && target.scheme() != "https" {
-        return Err(Error::Blocked("a redirect from https to another scheme".to_owned()));
+        return Err(Error::Blocked(
+            "a redirect from https to another scheme".to_owned(),
+        ));
     }
     Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirect(from: &str, status: u16, location: Option<&str>) -> Result<Url, Error> {
+        let mut answer = axum::http::Response::builder().status(status);
+        if let Some(location) = location {
+            answer = answer.header(LOCATION, location);
+        }
+        redirect_target(&from.parse().unwrap(), &answer.body("").unwrap().into())
+    }
+
+    #[test]
+    fn redirects_are_resolved_against_where_they_came_from() {
+        let target = redirect("https://cdn.example/a/b", 302, Some("../c?d=1")).unwrap();
+        assert_eq!(target.as_str(), "https://cdn.example/c?d=1");
+        let target = redirect("http://127.0.0.1/a", 307, Some("https://cdn.example/x")).unwrap();
+        assert_eq!(target.as_str(), "https://cdn.example/x");
+    }
+
+    #[test]
+    fn a_redirect_never_leads_out_of_https() {
+        for location in [
+            "http://cdn.example/x",
+            "ftp://cdn.example/x",
+            "file:///etc/passwd",
+        ] {
+            let refused = redirect("https://cdn.example/a", 302, Some(location));
+            assert!(matches!(refused, Err(Error::Blocked(_))), "{location}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_neither_the_file_nor_a_redirect_is_a_status() {
+        for (status, location) in [
+            (302, None),
+            (404, Some("/x")),
+            (206, None),
+            (304, Some("/x")),
+        ] {
+            let refused = redirect("https://cdn.example/a", status, location);
+            assert!(
+                matches!(refused, Err(Error::Status(s)) if s == status),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_url_or_a_data_url() {
+        assert!(matches!(
+            Source::parse(" https://a.example/x "),
+            Ok(Source::Url(_))
+        ));
+        assert!(matches!(
+            Source::parse("Data:image/png;base64,AA=="),
+            Ok(Source::DataUrl(_))
+        ));
+        assert!(matches!(
+            Source::parse("/files/x.mp4"),
+            Err(Error::Blocked(_))
+        ));
+    }
 }

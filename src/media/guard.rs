@@ -80,8 +80,9 @@ impl Resolve for GuardedResolver {
         let reach = self.reach;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let permitted: Vec<SocketAddr> =
-                found.filter(|socket| reach.permits(&allow_cidr, socket.ip())).collect();
+            let permitted: Vec<SocketAddr> = found
+                .filter(|socket| reach.permits(&allow_cidr, socket.ip()))
+                .collect();
             if permitted.is_empty() {
                 return Err(BlockedHost(name.as_str().to_owned()).into());
             }
@@ -111,7 +112,11 @@ pub(super) fn classify(error: reqwest::Error) -> Error {
         }
         source = inner.source();
     }
-    if error.is_timeout() { Error::Timeout } else { Error::Transport(error.without_url()) }
+    if error.is_timeout() {
+        Error::Timeout
+    } else {
+        Error::Transport(error.without_url())
+    }
 }
 
 #[cfg(test)]
@@ -125,15 +130,30 @@ mod tests {
 
     #[test]
     fn https_on_its_port_reaches_the_public_internet() {
-        assert_eq!(judge("https://cdn.example/x.mp4", &[]).unwrap(), Reach::PublicAndAllowed);
-        assert_eq!(judge("https://1.1.1.1/x.mp4", &[]).unwrap(), Reach::PublicAndAllowed);
+        assert_eq!(
+            judge("https://cdn.example/x.mp4", &[]).unwrap(),
+            Reach::PublicAndAllowed
+        );
+        assert_eq!(
+            judge("https://1.1.1.1/x.mp4", &[]).unwrap(),
+            Reach::PublicAndAllowed
+        );
     }
 
     #[test]
     fn plain_http_and_odd_ports_reach_only_what_is_allowed() {
-        assert_eq!(judge("http://cdn.example/x.mp4", &[]).unwrap(), Reach::AllowedOnly);
-        assert_eq!(judge("https://cdn.example:8443/x", &[]).unwrap(), Reach::AllowedOnly);
-        assert!(matches!(judge("http://1.1.1.1/x", &[]), Err(Error::Blocked(_))));
+        assert_eq!(
+            judge("http://cdn.example/x.mp4", &[]).unwrap(),
+            Reach::AllowedOnly
+        );
+        assert_eq!(
+            judge("https://cdn.example:8443/x", &[]).unwrap(),
+            Reach::AllowedOnly
+        );
+        assert!(matches!(
+            judge("http://1.1.1.1/x", &[]),
+            Err(Error::Blocked(_))
+        ));
         assert!(judge("http://127.0.0.1:9100/x", &["127.0.0.0/8"]).is_ok());
         assert!(judge("http://[::1]:9100/x", &["::1/128"]).is_ok());
     }
@@ -163,8 +183,15 @@ mod tests {
 
     #[test]
     fn other_schemes_and_user_names_are_blocked() {
-        for url in ["ftp://cdn.example/x", "file:///etc/passwd", "https://user@cdn.example/x"] {
-            assert!(matches!(judge(url, &["0.0.0.0/0"]), Err(Error::Blocked(_))), "{url}");
+        for url in [
+            "ftp://cdn.example/x",
+            "file:///etc/passwd",
+            "https://user@cdn.example/x",
+        ] {
+            assert!(
+                matches!(judge(url, &["0.0.0.0/0"]), Err(Error::Blocked(_))),
+                "{url}"
+            );
         }
     }
 }

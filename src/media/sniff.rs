@@ -151,7 +151,9 @@ fn iso_brand(brand: &[u8]) -> Container {
 
 /// A frame header of MPEG audio: eleven or twelve set bits, then fields that have forbidden values.
 fn mpeg_audio(head: &[u8]) -> Option<Container> {
-    let [first, second, third, ..] = *head else { return None };
+    let [first, second, third, ..] = *head else {
+        return None;
+    };
     if first != 0xff {
         return None;
     }
@@ -182,8 +184,14 @@ mod tests {
             (b"FORM\0\0\0\0AIFCFVER", Container::Aiff),
             (b"fLaC\0\0\0\x22", Container::Flac),
             (b"OggS\0\x02", Container::Ogg),
-            (b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webmB", Container::Webm),
-            (b"\x1a\x45\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroskaB", Container::Mkv),
+            (
+                b"\x1a\x45\xdf\xa3\x9fB\x86\x81\x01B\x82\x84webmB",
+                Container::Webm,
+            ),
+            (
+                b"\x1a\x45\xdf\xa3\xa3B\x86\x81\x01B\x82\x88matroskaB",
+                Container::Mkv,
+            ),
             (b"\0\0\0\x20ftypisom\0\0\x02\0", Container::Mp4),
             (b"\0\0\0\x14ftypqt  \0\0\0\0", Container::Mov),
             (b"\0\0\0\x1cftypavif\0\0\0\0", Container::Avif),

@@ -47,9 +47,6 @@ pub struct JournalBody {
     pub reason: String,
 }
 
-/// A stream entry: its id, its fields.
-type Row = (String, Vec<(String, String)>);
-
 /// A page of a partition's journal.
 #[derive(Debug, Clone)]
 pub struct JournalPage {
@@ -58,6 +55,9 @@ pub struct JournalPage {
     /// Where the next page begins; `None` at the end.
     pub next: Option<String>,
 }
+
+/// A stream's entry: its id, then its fields.
+type Row = (String, Vec<(String, String)>);
 
 impl JournalEntry {
     /// The body, understood; `None` where it is not a journal body.

@@ -134,11 +134,9 @@ impl Store {
                 continue;
             }
             for id in self.job_ids(partition, filter).await? {
-                if let Some(view) = self.job(&id).await? {
-                    if filter.state.is_none_or(|state| view.state() == Some(state)) {
-                        found.push(view);
-                    }
-                }
+                let view = self.job(&id).await?;
+                let fits = |view: &JobView| filter.state.is_none_or(|s| view.state() == Some(s));
+                found.extend(view.filter(fits));
             }
         }
         found.sort_by_key(|view| std::cmp::Reverse(view.number("created_at")));

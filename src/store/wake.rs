@@ -20,7 +20,11 @@ impl Store {
     /// A waker over ready streams; they come with the cursors that claims return.
     pub async fn ready_waker(&self) -> Result<Waker, Error> {
         let connection = self.inner.connections.dedicated().await?;
-        Ok(Waker { connection, cursors: BTreeMap::new(), partitions: BTreeMap::new() })
+        Ok(Waker {
+            connection,
+            cursors: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+        })
     }
 
     /// A waker over the control streams of all partitions, from now on.
@@ -29,9 +33,17 @@ impl Store {
         for partition in 0..self.partitions() {
             let stream = self.keys(partition)?.part("control");
             let mut ask = redis::pipe();
-            ask.cmd("XREVRANGE").arg(&stream).arg("+").arg("-").arg("COUNT").arg(1);
+            ask.cmd("XREVRANGE")
+                .arg(&stream)
+                .arg("+")
+                .arg("-")
+                .arg("COUNT")
+                .arg(1);
             let (last,): (Vec<(String, Vec<String>)>,) = self.read("XREVRANGE", &ask).await?;
-            let cursor = last.into_iter().next().map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+            let cursor = last
+                .into_iter()
+                .next()
+                .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
             waker.seen(partition, vec![(stream, cursor)]);
         }
         Ok(waker)
@@ -52,7 +64,9 @@ impl Waker {
     pub async fn wait(&mut self, wait_ms: usize) -> Result<Vec<u16>, Error> {
         let streams: Vec<&String> = self.cursors.keys().collect();
         let ids: Vec<&String> = self.cursors.values().collect();
-        let options = StreamReadOptions::default().block(wait_ms.max(1)).count(100);
+        let options = StreamReadOptions::default()
+            .block(wait_ms.max(1))
+            .count(100);
         let reply: Option<StreamReadReply> = self
             .connection
             .xread_options(&streams, &ids, &options)

@@ -5,25 +5,21 @@
 //! that takes a job over enters the line where the record in the store says the last one left it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::House;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
-use super::running::{Stop, StopReason};
 use super::steps::Steps;
+use super::submission::Submission;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
 use crate::domain::payload::Payload;
-use crate::provider::{
-    Answer, Attach, Engine, Failure, Handle, Output, PollError, SubmitError, SubmitRequest,
-};
-use crate::store::{
-    CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step,
-};
+use crate::provider::{Answer, Engine, Failure, Handle, Output};
+use crate::store::{CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step};
 
 /// Why the line ended before its end.
 #[derive(Debug)]
@@ -44,21 +40,23 @@ pub(super) enum Setback {
 }
 
 impl Setback {
-    pub(super) fn failed(class: FailureClass, message: impl Into<String>, has_verdict: bool) -> Self {
-        let failure = Failure { class, message: message.into(), code: None, retry_after_ms: None };
-        Self::Failed { failure, has_verdict, hopeless: false }
+    pub(super) fn failed(
+        class: FailureClass,
+        message: impl Into<String>,
+        has_verdict: bool,
+    ) -> Self {
+        let failure = Failure {
+            class,
+            message: message.into(),
+            code: None,
+            retry_after_ms: None,
+        };
+        Self::Failed {
+            failure,
+            has_verdict,
+            hopeless: false,
+        }
     }
-}
-
-/// What is written down before the POST. Times are what was left of the job's deadline, so that two
-/// hosts need not agree on a clock.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Intent {
-    provider: String,
-    route: usize,
-    model: String,
-    key: String,
-    left_ms: u64,
 }
 
 /// One job in this worker's hands.
@@ -72,26 +70,22 @@ pub(super) struct Attempt<'a> {
     pub(super) handle: Mutex<Option<(Arc<Engine>, Handle)>>,
 }
 
-/// The submission an attempt works on.
-struct Submission {
-    engine: Arc<Engine>,
-    number: u32,
-    intent: Intent,
-}
-
 impl<'a> Attempt<'a> {
-    /// `Err` gives the job back where its payload cannot be understood.
     pub(super) fn new(
         house: &'a House,
         job: ClaimedJob,
         asked_at: Instant,
-    ) -> Result<Self, (ClaimedJob, serde_json::Error)> {
-        let payload = match serde_json::from_str(&job.payload) {
-            Ok(payload) => payload,
-            Err(error) => return Err((job, error)),
-        };
+        payload: Payload,
+    ) -> Self {
         let steps = Steps::new(job.job.clone(), house.hook.clone());
-        Ok(Self { house, job, payload, steps, asked_at, handle: Mutex::new(None) })
+        Self {
+            house,
+            job,
+            payload,
+            steps,
+            asked_at,
+            handle: Mutex::new(None),
+        }
     }
 
     /// The line. Runs until the job is settled, or returns why it is not.
@@ -107,148 +101,40 @@ impl<'a> Attempt<'a> {
         self.settle(&record).await
     }
 
-    /// Which provider, which number: a new submission, or the one that was left.
-    fn submission(&self) -> Result<Submission, Setback> {
-        let fresh = self.job.stage == Stage::Fresh;
-        let intent = if fresh { self.intent()? } else { self.intent_left_behind()? };
-        let number = self.job.submissions + u32::from(fresh);
-        let engine = self.house.providers.get(&intent.provider);
-        let engine = engine.ok_or(Setback::PutBack("no such provider on this worker"))?;
-        Ok(Submission { engine, number, intent })
-    }
-
-    fn intent(&self) -> Result<Intent, Setback> {
-        let route = self.payload.request.routes.get(self.job.route).ok_or_else(|| {
-            Setback::failed(FailureClass::Lost, "the job has no route left", true)
-        })?;
-        Ok(Intent {
-            provider: route.provider.clone(),
-            route: self.job.route,
-            model: route.model.clone(),
-            key: self.job.job.submission_key(self.job.submissions + 1),
-            left_ms: self.left_ms(),
-        })
-    }
-
-    fn intent_left_behind(&self) -> Result<Intent, Setback> {
-        serde_json::from_str(&self.job.intent)
-            .map_err(|error| Setback::failed(FailureClass::Lost, error.to_string(), false))
-    }
-
     /// Submits or attaches, polls to the end, and takes the outputs in.
     async fn outputs(
         &self,
         submission: &Submission,
     ) -> Result<(Vec<StoredOutput>, Option<u64>), Setback> {
-        let (mut handle, mut answer) = self.begin(submission).await?;
+        let (handle, mut answer) = self.begin(submission).await?;
         let mut polls = 0;
         loop {
-            match answer {
+            match &answer {
                 Answer::Failed(failure) => {
-                    return Err(Setback::Failed { failure, has_verdict: true, hopeless: false });
+                    let failure = failure.clone();
+                    return Err(Setback::Failed {
+                        failure,
+                        has_verdict: true,
+                        hopeless: false,
+                    });
                 }
-                Answer::Succeeded { outputs, reported_ms } => {
-                    match self.take_in(submission, outputs).await? {
-                        Some(stored) => return Ok((stored, reported_ms)),
-                        None => self.pause(submission, FETCH_AGAIN).await?,
-                    }
-                }
+                Answer::Succeeded {
+                    outputs,
+                    reported_ms,
+                } => match self.take_in(submission, outputs.clone()).await? {
+                    Some(stored) => return Ok((stored, *reported_ms)),
+                    None => self.pause(submission, FETCH_AGAIN).await?,
+                },
                 Answer::Pending { .. } => {
-                    self.pause(submission, submission.engine.poll_delay(polls)).await?;
+                    self.pause(submission, submission.engine.poll_delay(polls))
+                        .await?;
                 }
             }
             polls += 1;
-            answer = match &mut handle {
-                Some(handle) => self.poll(submission, handle).await?,
-                // Without a handle the same submission is asked for again.
-                None => {
-                    let (new, answer) = self.post(submission).await?;
-                    handle = new;
-                    answer
-                }
-            };
-        }
-    }
-
-    /// The first answer: from a POST, or from the handle that another worker left.
-    async fn begin(&self, submission: &Submission) -> Result<(Option<Handle>, Answer), Setback> {
-        let unknown = || {
-            Err(Setback::failed(
-                FailureClass::UnknownOutcome,
-                "a worker was lost between sending the request and noting its answer",
-                false,
-            ))
-        };
-        match (self.job.stage, submission.engine.attach()) {
-            (Stage::Fresh | Stage::Artifact, _) => self.post(submission).await,
-            (Stage::Intent, _) if submission.engine.takes_idempotency_key() => {
-                self.post(submission).await
-            }
-            (Stage::Intent, _) => unknown(),
-            (Stage::Handle, Attach::ResubmitSameId) => self.post(submission).await,
-            (Stage::Handle, Attach::None) => unknown(),
-            (Stage::Handle, Attach::Poll) => match serde_json::from_str::<Handle>(&self.job.handle) {
-                Ok(handle) => {
-                    self.remember(submission, &handle);
-                    Ok((Some(handle), Answer::Pending { progress: None }))
-                }
-                Err(error) => Err(Setback::failed(FailureClass::Lost, error.to_string(), false)),
-            },
-        }
-    }
-
-    /// Intent, POST, handle. A POST of unknown outcome is repeated only where the provider takes our
-    /// key; one that was never sent is repeated a few times within moments.
-    async fn post(&self, submission: &Submission) -> Result<(Option<Handle>, Answer), Setback> {
-        let step = Step::Intent { submission: submission.number };
-        self.note("intent", step, &submission.intent).await?;
-        let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
-        let mut unsent = 0;
-        loop {
-            let request = SubmitRequest {
-                job: self.job.job.as_str(),
-                submission: submission.number,
-                key: &submission.intent.key,
-                model: &submission.intent.model,
-                kind: kind_word(self.payload.request.kind),
-                params: &self.payload.request.params,
-                timeout: self.submission_left(submission),
-            };
-            match self.steps.take("post", submission.engine.submit(&request)).await {
-                Ok(submitted) => {
-                    if let Some(handle) = &submitted.handle {
-                        self.remember(submission, handle);
-                        self.note("handle", Step::Handle, handle).await?;
-                    }
-                    return Ok((submitted.handle, submitted.answer));
-                }
-                Err(SubmitError::NotSent(message)) if unsent >= 3 => {
-                    return Err(Setback::failed(FailureClass::ProviderFault, message, true));
-                }
-                Err(SubmitError::NotSent(_)) => unsent += 1,
-                Err(SubmitError::UnknownOutcome(message)) => {
-                    if !submission.engine.takes_idempotency_key() {
-                        return Err(Setback::failed(FailureClass::UnknownOutcome, message, false));
-                    }
-                }
-            }
-            self.pause(submission, patience.next()).await?;
-        }
-    }
-
-    async fn poll(&self, submission: &Submission, handle: &Handle) -> Result<Answer, Setback> {
-        let age = self.submission_age(submission);
-        match self.steps.take("poll", submission.engine.poll(handle, age)).await {
-            Ok(answer) => Ok(answer),
-            Err(PollError::Transient { retry_after_ms, .. }) => {
-                let wait = Duration::from_millis(retry_after_ms.unwrap_or(0));
-                self.pause(submission, wait).await?;
-                Ok(Answer::Pending { progress: None })
-            }
-            Err(PollError::OurAuth(message)) => {
-                // The work may be going on: keep the job, raise the alarm, do not submit again.
-                tracing::error!(provider = handle.provider, message, "the provider refuses our key");
-                Ok(Answer::Pending { progress: None })
+            // Without a handle the first answer is the only one: its outputs are fetched again, the
+            // request is not repeated.
+            if let Some(handle) = &handle {
+                answer = self.poll(submission, handle).await?;
             }
         }
     }
@@ -269,7 +155,7 @@ impl<'a> Attempt<'a> {
                 submission.engine.allow_cidr(),
                 self.payload.request.kind,
             );
-            match self.steps.take("fetch", taking).await {
+            match self.steps.take("fetch", Box::pin(taking)).await {
                 Ok(output) => stored.push(output),
                 Err(Trouble::Again(error) | Trouble::Ours(error)) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to take an output in");
@@ -278,8 +164,17 @@ impl<'a> Attempt<'a> {
                 Err(Trouble::Hopeless(error)) => {
                     let message = error.to_string();
                     let class = FailureClass::ProviderFault;
-                    let failure = Failure { class, message, code: None, retry_after_ms: None };
-                    return Err(Setback::Failed { failure, has_verdict: true, hopeless: true });
+                    let failure = Failure {
+                        class,
+                        message,
+                        code: None,
+                        retry_after_ms: None,
+                    };
+                    return Err(Setback::Failed {
+                        failure,
+                        has_verdict: true,
+                        hopeless: true,
+                    });
                 }
             }
         }
@@ -313,7 +208,11 @@ impl<'a> Attempt<'a> {
             ("disagreement", flags.disagreement),
             ("fewer_outputs", flags.fewer_outputs),
         ];
-        let words: Vec<&str> = words.iter().filter(|(_, on)| *on).map(|(word, _)| *word).collect();
+        let words: Vec<&str> = words
+            .iter()
+            .filter(|(_, on)| *on)
+            .map(|(word, _)| *word)
+            .collect();
         let settlement = Settlement {
             captured: record.charge.captured_ucr,
             absorbed: record.charge.absorbed_ucr,
@@ -330,14 +229,23 @@ impl<'a> Attempt<'a> {
             SettleOutcome::Fenced => Err(Setback::Gone),
             outcome @ (SettleOutcome::Mismatch { .. } | SettleOutcome::AboveCeiling) => {
                 let job = &self.job.job;
-                tracing::error!(job.id = job.as_str(), ?outcome, "the settlement of {job} was refused");
+                tracing::error!(
+                    job.id = job.as_str(),
+                    ?outcome,
+                    "the settlement of {job} was refused"
+                );
                 Err(Setback::Gone)
             }
         }
     }
 
     /// Writes a record down before the next step is taken.
-    async fn note(&self, name: &'static str, step: Step, record: &impl Serialize) -> Result<(), Setback> {
+    pub(super) async fn note(
+        &self,
+        name: &'static str,
+        step: Step,
+        record: &impl Serialize,
+    ) -> Result<(), Setback> {
         let json = serde_json::to_string(record).unwrap_or_default();
         let store = &self.house.store;
         let noting = || store.checkpoint(&self.job.job, &self.job.token, step, &json);
@@ -345,9 +253,11 @@ impl<'a> Attempt<'a> {
             CheckpointOutcome::Noted => Ok(()),
             CheckpointOutcome::Fenced | CheckpointOutcome::OutOfOrder => Err(Setback::Gone),
             // The store ends it when we say that it failed; nothing was sent yet.
-            CheckpointOutcome::Cancelled | CheckpointOutcome::TimedOut => {
-                Err(Setback::failed(FailureClass::Timeout, "ended before it was sent", true))
-            }
+            CheckpointOutcome::Cancelled | CheckpointOutcome::TimedOut => Err(Setback::failed(
+                FailureClass::Timeout,
+                "ended before it was sent",
+                true,
+            )),
         }
     }
 
@@ -359,11 +269,13 @@ impl<'a> Attempt<'a> {
     {
         let mut patience = Patience::for_store();
         loop {
-            match self.steps.take(name, call()).await {
+            match self.steps.take(name, Box::pin(call())).await {
                 Ok(outcome) => return Ok(outcome),
                 Err(error) if error.is_transient() || matches!(error, Error::Full) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to {name}, trying again");
-                    self.steps.take("wait_for_store", tokio::time::sleep(patience.next())).await;
+                    self.steps
+                        .take("wait_for_store", tokio::time::sleep(patience.next()))
+                        .await;
                 }
                 Err(error) => {
                     tracing::error!(job.id = self.job.job.as_str(), %error, "failed to {name}");
@@ -373,86 +285,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Waits, unless the submission's time is up.
-    async fn pause(&self, submission: &Submission, wait: Duration) -> Result<(), Setback> {
-        let left = self.submission_left(submission);
-        self.steps.take("pause", tokio::time::sleep(wait.min(left))).await;
-        if wait < left {
-            return Ok(());
-        }
-        self.steps.take("cancel_submission", self.cancel_at_provider()).await;
-        Err(Setback::failed(FailureClass::Timeout, "the submission took too long", false))
-    }
-
-    /// Asks the provider to stop. Whatever it says, it may still bill.
-    pub(super) async fn cancel_at_provider(&self) {
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((engine, handle)) = handle {
-            let outcome = self.steps.take("cancel_at_provider", engine.cancel(&handle)).await;
-            tracing::info!(job.id = self.job.job.as_str(), ?outcome, "asked the provider to stop");
-        }
-    }
-
-    fn remember(&self, submission: &Submission, handle: &Handle) {
-        let known = Some((Arc::clone(&submission.engine), handle.clone()));
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = known;
-    }
-
     /// What is left until the job's deadline, ms, as far as this process knows.
     pub(super) fn left_ms(&self) -> u64 {
         let gone = u64::try_from(self.asked_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.job.left_ms.saturating_sub(gone)
-    }
-
-    fn submission_age(&self, submission: &Submission) -> Duration {
-        Duration::from_millis(submission.intent.left_ms.saturating_sub(self.left_ms()))
-    }
-
-    fn submission_left(&self, submission: &Submission) -> Duration {
-        let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
-        most.saturating_sub(self.submission_age(submission))
-    }
-}
-
-/// Runs a job to its end, whatever happens to it: the order to stop, a setback, a panic.
-pub(super) async fn supervise(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, stop: &Arc<Stop>) {
-    let _entry = house.running.entry(&job.job);
-    let (again, token) = (job.job.clone(), job.token.clone());
-    let task = tokio::spawn({
-        let (house, stop) = (Arc::clone(house), Arc::clone(stop));
-        async move { run_or_stop(&house, job, asked_at, &stop).await }
-    });
-    if let Err(error) = task.await {
-        tracing::error!(job.id = again.as_str(), %error, "the run of {again} broke, ending the job");
-        super::conclude::broken(house, &again, &token).await;
-    }
-}
-
-async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &Stop) {
-    let attempt = match Attempt::new(house, job, asked_at) {
-        Ok(attempt) => attempt,
-        Err((job, error)) => {
-            tracing::error!(job.id = job.job.as_str(), %error, "failed to read the job's payload");
-            return super::conclude::broken(house, &job.job, &job.token).await;
-        }
-    };
-    let ended = tokio::select! {
-        biased;
-        reason = stop.ordered() => Err(reason),
-        ended = attempt.run() => Ok(ended),
-    };
-    match ended {
-        Ok(Ok(())) | Ok(Err(Setback::Gone)) | Err(StopReason::Lost) => {}
-        Ok(Err(setback)) => attempt.conclude(setback).await,
-        Err(StopReason::Told) => attempt.abandon().await,
-    }
-}
-
-fn kind_word(kind: crate::domain::media::MediaKind) -> &'static str {
-    use crate::domain::media::MediaKind;
-    match kind {
-        MediaKind::Image => "image",
-        MediaKind::Video => "video",
-        MediaKind::Audio => "audio",
     }
 }

@@ -18,7 +18,11 @@ impl Attempt<'_> {
         match setback {
             Setback::Gone => {}
             Setback::PutBack(reason) => self.put_back(PUT_BACK_MS, reason, true).await,
-            Setback::Failed { failure, has_verdict, hopeless } => {
+            Setback::Failed {
+                failure,
+                has_verdict,
+                hopeless,
+            } => {
                 self.failed(failure, has_verdict, hopeless).await;
             }
         }
@@ -33,8 +37,16 @@ impl Attempt<'_> {
         let tries = job.tries + u32::from(spends_try(class));
         let retry = self.payload.retry;
         let next_route = job.route + 1 < self.payload.request.routes.len();
-        let chances = Chances { tries_spent: tries, tries: retry.tries, next_route };
-        let verdict = if hopeless { Verdict::End } else { decide(class, chances) };
+        let chances = Chances {
+            tries_spent: tries,
+            tries: retry.tries,
+            next_route,
+        };
+        let verdict = if hopeless {
+            Verdict::End
+        } else {
+            decide(class, chances)
+        };
         let again = match verdict {
             Verdict::Defer => {
                 let pause_ms = retry.delay_ms(2, 0.5 + rand::random::<f64>() / 2.0);
@@ -43,14 +55,29 @@ impl Attempt<'_> {
             }
             Verdict::TryAgain => {
                 let delay_ms = retry.delay_ms(tries, rand::random::<f64>());
-                Some(Again { delay_ms, tries, route: job.route })
+                Some(Again {
+                    delay_ms,
+                    tries,
+                    route: job.route,
+                })
             }
-            Verdict::NextRoute => Some(Again { delay_ms: 0, tries: 0, route: job.route + 1 }),
+            Verdict::NextRoute => Some(Again {
+                delay_ms: 0,
+                tries: 0,
+                route: job.route + 1,
+            }),
             Verdict::End => None,
         };
-        let failing = Failing { class, message: failure.message, has_verdict, again };
+        let failing = Failing {
+            class,
+            message: failure.message,
+            has_verdict,
+            again,
+        };
         let store = &self.house.store;
-        let said = self.insist("fail", || store.fail(&job.job, &job.token, &failing)).await;
+        let said = self
+            .insist("fail", || store.fail(&job.job, &job.token, &failing))
+            .await;
         tracing::info!(job.id = job.job.as_str(), %class, ?again, ?said, "submission of {} failed", job.job);
     }
 
@@ -58,7 +85,13 @@ impl Attempt<'_> {
         let (store, job) = (&self.house.store, &self.job);
         let deferring = || store.defer(&job.job, &job.token, delay_ms, reason, keep);
         let said = self.insist("defer", deferring).await;
-        tracing::debug!(job.id = job.job.as_str(), reason, ?said, "put {} back", job.job);
+        tracing::debug!(
+            job.id = job.job.as_str(),
+            reason,
+            ?said,
+            "put {} back",
+            job.job
+        );
     }
 
     /// The store told us to stop: it was cancelled or has ended. The provider is asked to stop as
@@ -72,7 +105,9 @@ impl Attempt<'_> {
             again: None,
         };
         let (store, job) = (&self.house.store, &self.job);
-        let said = self.insist("fail", || store.fail(&job.job, &job.token, &failing)).await;
+        let said = self
+            .insist("fail", || store.fail(&job.job, &job.token, &failing))
+            .await;
         tracing::info!(job.id = job.job.as_str(), ?said, "stopped {}", job.job);
     }
 }

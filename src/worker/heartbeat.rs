@@ -72,7 +72,10 @@ async fn beat(house: &House, partition: u16) -> bool {
     let queues: Vec<String> = house.options.slots.keys().cloned().collect();
     let about = about(house);
     let lease_ms = house.options.lease_ms;
-    let outcome = house.store.heartbeat(partition, &worker, lease_ms, &queues, &about, &[]).await;
+    let outcome = house
+        .store
+        .heartbeat(partition, &worker, lease_ms, &queues, &about, &[])
+        .await;
     match outcome {
         Ok(HeartbeatOutcome::Renewed { stops, pending, .. }) => {
             for job in stops {
@@ -109,7 +112,9 @@ impl House {
         let queues: Vec<String> = self.options.slots.keys().cloned().collect();
         let (about, lease_ms) = (about(self), self.options.lease_ms);
         let done = [job.to_owned()];
-        let beat = self.store.heartbeat(partition, worker, lease_ms, &queues, &about, &done);
+        let beat = self
+            .store
+            .heartbeat(partition, worker, lease_ms, &queues, &about, &done);
         if let Err(error) = beat.await {
             tracing::debug!(%error, "failed to tell the store that job {job} has stopped");
         }

@@ -13,10 +13,20 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(partitions: u16) -> Self {
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let host: String =
-            host.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
-        let host = if host.is_empty() { "host".to_owned() } else { host };
+        let host = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
+        let host: String = host
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .take(40)
+            .collect();
+        let host = if host.is_empty() {
+            "host".to_owned()
+        } else {
+            host
+        };
         Self {
             base: format!("{host}-{:012x}", rand::random::<u64>() >> 16),
             lives: (0..partitions).map(|_| AtomicU32::new(0)).collect(),
@@ -31,8 +41,15 @@ impl Identity {
 
     /// The id in one partition.
     pub(super) fn at(&self, partition: u16) -> String {
-        let life = self.lives.get(usize::from(partition)).map_or(0, |n| n.load(Ordering::Relaxed));
-        if life == 0 { self.base.clone() } else { format!("{}-{life}", self.base) }
+        let life = self
+            .lives
+            .get(usize::from(partition))
+            .map_or(0, |n| n.load(Ordering::Relaxed));
+        if life == 0 {
+            self.base.clone()
+        } else {
+            format!("{}-{life}", self.base)
+        }
     }
 
     /// Takes a new id in a partition where `dead` was declared dead; does nothing where another task
@@ -57,7 +74,9 @@ impl Identity {
 
     /// Whether the current id has a lease in a partition, as far as this process knows.
     pub(super) fn has_joined(&self, partition: u16) -> bool {
-        self.joined.get(usize::from(partition)).is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.joined
+            .get(usize::from(partition))
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 }
 

@@ -1,7 +1,9 @@
 //! The worker: a pool that claims jobs, one straight line per job, and background roles.
 //!
 //! - `pool`: free slots in, claimed jobs out;
-//! - `attempt`: what happens to one job, from its claim to its end;
+//! - `attempt`: what happens to one job, from its claim to its end, as a straight line;
+//! - `submission`: the decided POST of that line, its answer and its polls;
+//! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead.
@@ -15,6 +17,8 @@ mod patience;
 mod pool;
 mod running;
 mod steps;
+mod submission;
+mod supervise;
 mod sweep;
 mod wakeup;
 
@@ -104,10 +108,18 @@ impl Worker {
         };
         let (house, stop) = (&worker.house, &worker.stop_roles);
         let claiming = worker.stop_claiming.clone();
-        worker.tasks.spawn(pool::run(Arc::clone(house), worker.jobs.clone(), claiming));
-        worker.tasks.spawn(heartbeat::run(Arc::clone(house), stop.clone()));
-        worker.tasks.spawn(heartbeat::run_control(Arc::clone(house), stop.clone()));
-        worker.tasks.spawn(sweep::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(pool::run(Arc::clone(house), worker.jobs.clone(), claiming));
+        worker
+            .tasks
+            .spawn(heartbeat::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(heartbeat::run_control(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(sweep::run(Arc::clone(house), stop.clone()));
         worker
     }
 

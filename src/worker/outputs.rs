@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::JobId;
 use crate::domain::media::{Measurement, MediaKind};
 use crate::domain::pricing::Charge;
+use crate::media;
 use crate::media::artifacts::{ArtifactName, ArtifactStore, StoredArtifact};
 use crate::media::fetch::{Fetcher, Source};
 use crate::media::probe::child::Prober;
-use crate::media;
 use crate::provider::Output;
 
 /// Outputs that one submission may have: more are not fetched.
@@ -62,7 +62,11 @@ pub struct Outputs {
 impl Outputs {
     /// Works with these parts.
     pub fn new(fetcher: Fetcher, store: ArtifactStore, prober: Prober) -> Self {
-        Self { fetcher, store, prober }
+        Self {
+            fetcher,
+            store,
+            prober,
+        }
     }
 
     /// Takes one output in: fetched through the guarded client, stored under its name, measured from
@@ -82,9 +86,16 @@ impl Outputs {
             Output::Bytes(bytes) => Source::Bytes(bytes),
         };
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let name = ArtifactName { job: job.as_str(), submission, index };
-        let fetched =
-            self.fetcher.fetch(&source, allow_cidr, &self.store).await.map_err(trouble)?;
+        let name = ArtifactName {
+            job: job.as_str(),
+            submission,
+            index,
+        };
+        let fetched = self
+            .fetcher
+            .fetch(&source, allow_cidr, &self.store)
+            .await
+            .map_err(trouble)?;
         let artifact = self.store.keep(fetched, name).await.map_err(trouble)?;
         let path = self.store.path_of(&artifact.place).map_err(trouble)?;
         let measured = match self.prober.measure(&path).await {
@@ -93,7 +104,11 @@ impl Outputs {
             Err(error) => {
                 // It is media of a kind we cannot measure: delivered, and nothing is charged for it.
                 tracing::warn!(job.id = job.as_str(), %error, "failed to measure an output of {job}");
-                Measurement { kind: wanted, video: None, audio: None }
+                Measurement {
+                    kind: wanted,
+                    video: None,
+                    audio: None,
+                }
             }
         };
         Ok(StoredOutput { artifact, measured })

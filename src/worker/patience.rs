@@ -34,7 +34,10 @@ impl Patience {
 
     /// The next wait. The policy adds its jitter after its cap, so it is capped again here.
     pub(super) fn next(&mut self) -> Duration {
-        self.policy.next_backoff().unwrap_or(self.longest).min(self.longest)
+        self.policy
+            .next_backoff()
+            .unwrap_or(self.longest)
+            .min(self.longest)
     }
 
     /// Begins anew after a success.
@@ -53,6 +56,10 @@ mod tests {
         let waits: Vec<Duration> = (0..40).map(|_| patience.next()).collect();
         assert!(waits[0] <= Duration::from_millis(15));
         assert!(waits.iter().all(|wait| *wait <= Duration::from_millis(200)));
-        assert!(waits[30..].iter().all(|wait| *wait >= Duration::from_millis(100)));
+        assert!(
+            waits[30..]
+                .iter()
+                .all(|wait| *wait >= Duration::from_millis(100))
+        );
     }
 }

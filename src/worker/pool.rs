@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::patience::Patience;
 use super::wakeup::{self, Cursors};
-use super::{House, attempt};
+use super::{House, supervise};
 use crate::store::{ClaimOutcome, ClaimedJob, Error};
 
 /// A claim is made at least this often, whatever was or was not heard.
@@ -26,8 +26,15 @@ struct Pool {
 
 pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: CancellationToken) {
     let slots = house.options.slots.iter();
-    let slots = slots.map(|(q, n)| (q.clone(), Arc::new(Semaphore::new(*n as usize)))).collect();
-    let mut pool = Pool { house: Arc::clone(&house), jobs, slots, claims: 0 };
+    let slots = slots
+        .map(|(q, n)| (q.clone(), Arc::new(Semaphore::new(*n as usize))))
+        .collect();
+    let mut pool = Pool {
+        house: Arc::clone(&house),
+        jobs,
+        slots,
+        claims: 0,
+    };
     let (orders, inbox) = mpsc::channel(1);
     let waker = tokio::spawn(wakeup::run(Arc::clone(&house), inbox, stop.clone()));
     let mut patience = Patience::for_store();
@@ -59,7 +66,10 @@ pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: Cancellation
 impl Pool {
     /// Asks each partition once, from a random start, for what still fits. Returns the cursors to
     /// listen from, or `None` when every slot is taken.
-    async fn claim_everywhere(&mut self, stop: &CancellationToken) -> Result<Option<Cursors>, Error> {
+    async fn claim_everywhere(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Option<Cursors>, Error> {
         self.hand_back_lost_claims().await?;
         let partitions = self.house.store.partitions();
         let start = rand::random_range(0..partitions.max(1));
@@ -81,7 +91,10 @@ impl Pool {
         let free = |slots: &Arc<Semaphore>| {
             std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()).collect()
         };
-        self.slots.iter().map(|(queue, slots)| (queue.clone(), free(slots))).collect()
+        self.slots
+            .iter()
+            .map(|(queue, slots)| (queue.clone(), free(slots)))
+            .collect()
     }
 
     /// One claim: the slot first, the job second. Permits that got no job are free again on return.
@@ -98,9 +111,12 @@ impl Pool {
             .collect();
         // Trust in what the store says of the deadline begins when it was asked, not when it answered.
         let asked_at = Instant::now();
-        let low_first = self.claims % LOW_FIRST_EVERY == 0;
+        let low_first = self.claims.is_multiple_of(LOW_FIRST_EVERY);
         let lease_ms = self.house.options.lease_ms;
-        let outcome = self.house.store.claim(partition, &worker, lease_ms, &wanted, low_first);
+        let outcome = self
+            .house
+            .store
+            .claim(partition, &worker, lease_ms, &wanted, low_first);
         match outcome.await? {
             ClaimOutcome::Lost => {
                 self.house.lost(partition, &worker);
@@ -123,7 +139,7 @@ impl Pool {
         let house = Arc::clone(&self.house);
         let stop = house.running.enter(&job.job);
         self.jobs.spawn(async move {
-            attempt::supervise(&house, job, asked_at, &stop).await;
+            supervise::run(&house, job, asked_at, &stop).await;
             drop(permit);
             house.look_again.notify_one();
         });
@@ -133,11 +149,21 @@ impl Pool {
     /// happens here because only this task claims, so that no claim is under way.
     async fn hand_back_lost_claims(&self) -> Result<(), Error> {
         for partition in self.house.take_hand_backs() {
-            let (worker, running) =
-                (self.house.identity.at(partition), self.house.running.in_partition(partition));
+            let (worker, running) = (
+                self.house.identity.at(partition),
+                self.house.running.in_partition(partition),
+            );
             let lease_ms = self.house.options.lease_ms;
-            let done = self.house.store.hand_back(partition, lease_ms, &worker, &running).await?;
-            tracing::info!(partition, ?done, "handed back jobs whose claim was never answered");
+            let done = self
+                .house
+                .store
+                .hand_back(partition, lease_ms, &worker, &running)
+                .await?;
+            tracing::info!(
+                partition,
+                ?done,
+                "handed back jobs whose claim was never answered"
+            );
         }
         Ok(())
     }
@@ -146,13 +172,19 @@ impl Pool {
 impl House {
     /// This worker is dead in a partition: its jobs there belong to others, it goes on as a new one.
     pub(super) fn lost(&self, partition: u16, worker: &str) {
-        tracing::warn!(worker, partition, "worker {worker} was taken for dead, going on as a new one");
+        tracing::warn!(
+            worker,
+            partition,
+            "worker {worker} was taken for dead, going on as a new one"
+        );
         self.running.stop_partition(partition);
         self.identity.renew(partition, worker);
     }
 
     fn hand_backs(&self) -> std::sync::MutexGuard<'_, Vec<u16>> {
-        self.hand_back.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.hand_back
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn take_hand_backs(&self) -> Vec<u16> {

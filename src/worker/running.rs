@@ -66,7 +66,10 @@ impl Running {
     }
 
     pub(super) fn entry(&self, job: &JobId) -> Entry<'_> {
-        Entry { table: self, job: job.clone() }
+        Entry {
+            table: self,
+            job: job.clone(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,7 +79,10 @@ impl Running {
     /// The jobs of one partition.
     pub(super) fn in_partition(&self, partition: u16) -> Vec<String> {
         let jobs = self.lock();
-        jobs.keys().filter(|job| job.partition() == partition).map(ToString::to_string).collect()
+        jobs.keys()
+            .filter(|job| job.partition() == partition)
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Tells a job to stop. Returns whether it runs here.

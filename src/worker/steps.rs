@@ -29,7 +29,8 @@ pub struct StepPoint {
 }
 
 /// What a test lets happen at each point: go on (the future ends), die (it never does), or panic.
-pub type StepHook = Arc<dyn Fn(StepPoint) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type StepHook =
+    Arc<dyn Fn(StepPoint) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Runs the steps of one job.
 pub(super) struct Steps {
@@ -52,7 +53,12 @@ impl Steps {
 
     async fn point(&self, name: &'static str, phase: StepPhase) {
         if let Some(hook) = &self.hook {
-            hook(StepPoint { name, phase, job: self.job.clone() }).await;
+            hook(StepPoint {
+                name,
+                phase,
+                job: self.job.clone(),
+            })
+            .await;
         }
     }
 }

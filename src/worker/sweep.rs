@@ -32,16 +32,29 @@ async fn sweep(house: &House, partition: u16) -> Result<(), Error> {
     let (sweep_ms, lease_ms) = (house.options.sweep_ms, house.options.lease_ms);
     let mut again = false;
     for _ in 0..BATCHES_MAX {
-        match house.store.tick(partition, sweep_ms, lease_ms, again).await? {
+        match house
+            .store
+            .tick(partition, sweep_ms, lease_ms, again)
+            .await?
+        {
             TickOutcome::Ticked { more: true, .. } => again = true,
             TickOutcome::Ticked { more: false, .. } | TickOutcome::Recent => break,
         }
     }
     for _ in 0..BATCHES_MAX {
         match house.store.reap(partition, lease_ms).await? {
-            ReapOutcome::Reaped { workers, jobs, more, .. } => {
+            ReapOutcome::Reaped {
+                workers,
+                jobs,
+                more,
+                ..
+            } => {
                 if !workers.is_empty() || !jobs.is_empty() {
-                    tracing::info!(?workers, jobs = jobs.len(), "took jobs back from dead workers");
+                    tracing::info!(
+                        ?workers,
+                        jobs = jobs.len(),
+                        "took jobs back from dead workers"
+                    );
                 }
                 if !more {
                     break;

@@ -36,7 +36,11 @@ pub(super) fn agree(readings: &[Reading], frame_ms: u64) -> Option<TrackLength> 
         Reading::Presented(_) => None,
     });
     let agreed = readings.len() > 1 && largest - smallest <= frame_ms.max(TOLERANCE_MS);
-    let ms = if agreed { of_samples.min().unwrap_or(smallest) } else { smallest };
+    let ms = if agreed {
+        of_samples.min().unwrap_or(smallest)
+    } else {
+        smallest
+    };
     Some(TrackLength { ms, agreed })
 }
 
@@ -55,18 +59,38 @@ mod tests {
             (&[Presented(5_000)], 62, Some((5_000, false))),
             // Full agreement.
             (&[Samples(5_062), Samples(5_062)], 62, Some((5_062, true))),
-            (&[Samples(5_062), Samples(5_062), Presented(5_063)], 62, Some((5_062, true))),
+            (
+                &[Samples(5_062), Samples(5_062), Presented(5_063)],
+                62,
+                Some((5_062, true)),
+            ),
             // Priming: the presentation is a little shorter; the samples count.
-            (&[Samples(3_021), Samples(3_021), Presented(3_000)], 21, Some((3_021, true))),
+            (
+                &[Samples(3_021), Samples(3_021), Presented(3_000)],
+                21,
+                Some((3_021, true)),
+            ),
             // At the edge of the tolerance, and one past it.
             (&[Samples(1_000), Samples(1_050)], 10, Some((1_000, true))),
             (&[Samples(1_000), Samples(1_051)], 10, Some((1_000, false))),
             (&[Samples(1_000), Samples(1_062)], 62, Some((1_000, true))),
             (&[Samples(1_000), Samples(1_063)], 62, Some((1_000, false))),
             // A lie in any of them lets the smallest count.
-            (&[Samples(3_600_000), Samples(3_000), Presented(3_000)], 40, Some((3_000, false))),
-            (&[Samples(3_000), Samples(71_582_788_000)], 40, Some((3_000, false))),
-            (&[Samples(3_000), Samples(3_000), Presented(1_000)], 40, Some((1_000, false))),
+            (
+                &[Samples(3_600_000), Samples(3_000), Presented(3_000)],
+                40,
+                Some((3_000, false)),
+            ),
+            (
+                &[Samples(3_000), Samples(71_582_788_000)],
+                40,
+                Some((3_000, false)),
+            ),
+            (
+                &[Samples(3_000), Samples(3_000), Presented(1_000)],
+                40,
+                Some((1_000, false)),
+            ),
             // Nothing to hear is agreed upon as well.
             (&[Samples(0), Samples(0)], 0, Some((0, true))),
         ];

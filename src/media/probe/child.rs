@@ -48,7 +48,10 @@ pub struct Prober {
 impl Prober {
     /// A prober that calls this binary and gives each child ten seconds.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), wall_limit: Duration::from_secs(10) }
+        Self {
+            program: program.into(),
+            wall_limit: Duration::from_secs(10),
+        }
     }
 
     /// Measures one stored file.
@@ -73,8 +76,9 @@ impl Prober {
             let status = child.wait().await?;
             Ok::<_, std::io::Error>((answer, status))
         });
-        let (answer, status) =
-            ended.await.map_err(|_| Error::Unmeasurable("the probe took too long"))??;
+        let (answer, status) = ended
+            .await
+            .map_err(|_| Error::Unmeasurable("the probe took too long"))??;
         if !status.success() {
             return Err(Error::Unmeasurable("the probe died"));
         }
@@ -91,7 +95,10 @@ impl Prober {
 async fn read_answer(stdout: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     if let Some(stdout) = stdout {
-        stdout.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        stdout
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut answer)
+            .await?;
     }
     Ok(answer)
 }
@@ -111,7 +118,11 @@ pub fn child_main(path: &Path) -> ExitCode {
     let printed = serde_json::to_vec(&answer)
         .map_err(std::io::Error::from)
         .and_then(|line| std::io::stdout().write_all(&line));
-    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if printed.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Limits that hold for the rest of this process's life.
@@ -123,7 +134,13 @@ fn limit_self() -> rustix::io::Result<()> {
         (Resource::Fsize, 0),
     ];
     for (resource, most) in limits {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(most),
+                maximum: Some(most),
+            },
+        )?;
     }
     Ok(())
 }

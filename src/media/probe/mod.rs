@@ -29,7 +29,9 @@ pub fn measure(path: &Path) -> Result<Measurement, Error> {
     let mut file = File::open(path)?;
     let file_bytes = file.metadata()?.len();
     let mut head = Vec::with_capacity(HEAD_BYTES);
-    file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+    file.by_ref()
+        .take(HEAD_BYTES as u64)
+        .read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
     let container = sniff(&head).ok_or(Error::NotMedia)?;
     measure_as(container, &mut BufReader::new(file), file_bytes).map_err(Error::Storage)
@@ -41,13 +43,20 @@ fn measure_as(
     file: &mut (impl Read + Seek),
     file_bytes: u64,
 ) -> io::Result<Measurement> {
-    let unmeasured =
-        |kind: MediaKind| Measurement { kind, video: None, audio: None };
+    let unmeasured = |kind: MediaKind| Measurement {
+        kind,
+        video: None,
+        audio: None,
+    };
     match container {
         Container::Mp4 | Container::Mov => mp4::measure(file, file_bytes),
         Container::Wav => {
             let audio = wav::measure(file, file_bytes)?;
-            Ok(Measurement { kind: MediaKind::Audio, video: None, audio })
+            Ok(Measurement {
+                kind: MediaKind::Audio,
+                video: None,
+                audio,
+            })
         }
         Container::Png | Container::Gif | Container::Webp => {
             Ok(unmeasured(still::kind(container, file)?))

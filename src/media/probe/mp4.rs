@@ -39,7 +39,11 @@ pub(super) fn measure(file: &mut (impl Read + Seek), file_bytes: u64) -> io::Res
             .map(|movie| movie.measure(layout.media_bytes.min(file_bytes))),
         Err(untrusted) => Err(untrusted),
     };
-    Ok(tracks.unwrap_or(Measurement { kind: MediaKind::Video, video: None, audio: None }))
+    Ok(tracks.unwrap_or(Measurement {
+        kind: MediaKind::Video,
+        video: None,
+        audio: None,
+    }))
 }
 
 /// What the walk over a file's outermost boxes found.
@@ -54,7 +58,11 @@ fn scan_file(
     file: &mut (impl Read + Seek),
     file_bytes: u64,
 ) -> io::Result<Result<Layout, Untrusted>> {
-    let mut layout = Layout { moov: Vec::new(), media_bytes: 0, boxes: 0 };
+    let mut layout = Layout {
+        moov: Vec::new(),
+        media_bytes: 0,
+        boxes: 0,
+    };
     let mut at: u64 = 0;
     // Fewer bytes than a header at the end are padding.
     while file_bytes - at >= 8 {
@@ -66,7 +74,9 @@ fn scan_file(
         match kind.as_ref() {
             b"moov" if layout.moov.is_empty() && body_bytes <= MOOV_BYTES_MAX => {
                 file.seek(SeekFrom::Start(body_at))?;
-                file.by_ref().take(body_bytes).read_to_end(&mut layout.moov)?;
+                file.by_ref()
+                    .take(body_bytes)
+                    .read_to_end(&mut layout.moov)?;
             }
             b"moov" | b"moof" => return Ok(Err(Untrusted)),
             b"mdat" => layout.media_bytes += body_bytes,
@@ -77,7 +87,11 @@ fn scan_file(
         }
         at = end;
     }
-    Ok(if layout.moov.is_empty() { Err(Untrusted) } else { Ok(layout) })
+    Ok(if layout.moov.is_empty() {
+        Err(Untrusted)
+    } else {
+        Ok(layout)
+    })
 }
 
 /// Kind, start of body and end of the box at an offset; `None` where it does not fit the file.
@@ -90,13 +104,17 @@ fn outer_box(
     file.seek(SeekFrom::Start(at))?;
     let read = read_up_to(file, &mut bytes)?;
     let mut rest = &bytes[..read];
-    let Ok(Some(header)) = decode_header(&mut rest) else { return Ok(None) };
+    let Ok(Some(header)) = decode_header(&mut rest) else {
+        return Ok(None);
+    };
     let body_at = at + (read - rest.len()) as u64;
     let end = match header.size {
         Some(size) => body_at.checked_add(size as u64),
         None => Some(file_bytes),
     };
-    Ok(end.filter(|end| *end <= file_bytes).map(|end| (header.kind, body_at, end)))
+    Ok(end
+        .filter(|end| *end <= file_bytes)
+        .map(|end| (header.kind, body_at, end)))
 }
 
 fn decode_header(bytes: &mut &[u8]) -> Result<Option<Header>, Untrusted> {
@@ -120,13 +138,24 @@ impl Movie {
                 .max_by_key(|length| length.ms)
         };
         let has = |handler: &[u8; 4]| self.tracks.iter().any(|track| track.handler == *handler);
-        let kind = if !has(b"vide") && has(b"soun") { MediaKind::Audio } else { MediaKind::Video };
-        Measurement { kind, video: longest(b"vide"), audio: longest(b"soun") }
+        let kind = if !has(b"vide") && has(b"soun") {
+            MediaKind::Audio
+        } else {
+            MediaKind::Video
+        };
+        Measurement {
+            kind,
+            video: longest(b"vide"),
+            audio: longest(b"soun"),
+        }
     }
 }
 
 fn read_movie(moov: &[u8], boxes: u32) -> Result<Movie, Untrusted> {
-    let mut walk = Walk { movie: Movie::default(), boxes };
+    let mut walk = Walk {
+        movie: Movie::default(),
+        boxes,
+    };
     walk.children(moov, 1)?;
     Ok(walk.movie)
 }
@@ -183,7 +212,10 @@ fn leaf(track: &mut Track, kind: FourCC, body: &[u8]) -> Result<(), Untrusted> {
     match kind.as_ref() {
         b"tkhd" => track.enabled = decode::<Tkhd>(body)?.enabled,
         b"hdlr" if track.handler == [0; 4] => {
-            track.handler = body.get(8..12).and_then(|h| h.try_into().ok()).ok_or(Untrusted)?;
+            track.handler = body
+                .get(8..12)
+                .and_then(|h| h.try_into().ok())
+                .ok_or(Untrusted)?;
         }
         b"mdhd" if track.mdhd.is_none() => track.mdhd = Some(decode::<Mdhd>(body)?),
         b"elst" if track.elst.is_none() => track.elst = Some(decode::<Elst>(body)?),

@@ -33,7 +33,11 @@ impl Track {
     /// `movie_timescale` is that of `mvhd`, in which edit lists count; `media_bytes` is how many bytes
     /// of samples the file can hold at most.
     pub(super) fn length(&self, movie_timescale: u32, media_bytes: u64) -> Option<TrackLength> {
-        let (mdhd, stts, stsz) = (self.mdhd.as_ref()?, self.stts.as_ref()?, self.stsz.as_ref()?);
+        let (mdhd, stts, stsz) = (
+            self.mdhd.as_ref()?,
+            self.stts.as_ref()?,
+            self.stsz.as_ref()?,
+        );
         let timescale = mdhd.timescale;
         let samples = trusted_sample_count(stts, stsz, media_bytes)?;
         let ticks = summed_ticks(stts);
@@ -58,14 +62,19 @@ impl Track {
 
 /// The number of samples, where both tables agree on it and the bytes for them are there.
 fn trusted_sample_count(stts: &Stts, stsz: &Stsz, media_bytes: u64) -> Option<u64> {
-    let timed: u64 = stts.entries.iter().map(|entry| u64::from(entry.sample_count)).sum();
+    let timed: u64 = stts
+        .entries
+        .iter()
+        .map(|entry| u64::from(entry.sample_count))
+        .sum();
     let (sized, sample_bytes): (u64, u128) = match &stsz.samples {
         StszSamples::Identical { count, size } => {
             (u64::from(*count), u128::from(*count) * u128::from(*size))
         }
-        StszSamples::Different { sizes } => {
-            (sizes.len() as u64, sizes.iter().map(|size| u128::from(*size)).sum())
-        }
+        StszSamples::Different { sizes } => (
+            sizes.len() as u64,
+            sizes.iter().map(|size| u128::from(*size)).sum(),
+        ),
     };
     let counted = timed == sized && sized > 0 && sized <= media_bytes;
     (counted && sample_bytes <= u128::from(media_bytes)).then_some(sized)
@@ -73,14 +82,22 @@ fn trusted_sample_count(stts: &Stts, stsz: &Stsz, media_bytes: u64) -> Option<u6
 
 fn summed_ticks(stts: &Stts) -> u128 {
     let ticks = |count: u32, delta: u32| u128::from(count) * u128::from(delta);
-    stts.entries.iter().map(|entry| ticks(entry.sample_count, entry.sample_delta)).sum()
+    stts.entries
+        .iter()
+        .map(|entry| ticks(entry.sample_count, entry.sample_delta))
+        .sum()
 }
 
 /// What the edit list presents, empty edits included; `None` where an entry means "the rest".
 fn presented_ticks(elst: &Elst) -> Option<u128> {
     let open_ended = elst.entries.iter().any(|edit| edit.segment_duration == 0);
     let listed = !elst.entries.is_empty() && !open_ended;
-    listed.then(|| elst.entries.iter().map(|edit| u128::from(edit.segment_duration)).sum())
+    listed.then(|| {
+        elst.entries
+            .iter()
+            .map(|edit| u128::from(edit.segment_duration))
+            .sum()
+    })
 }
 
 /// A header's duration; zero and all ones (in either width) mean that the writer did not know it.
@@ -91,7 +108,9 @@ fn known(duration: u64) -> Option<u64> {
 
 /// Whole milliseconds, rounded down; `None` without a timescale or beyond what 64 bits hold.
 fn to_ms(ticks: u128, timescale: u32) -> Option<u64> {
-    let ms = ticks.checked_mul(1_000)?.checked_div(u128::from(timescale))?;
+    let ms = ticks
+        .checked_mul(1_000)?
+        .checked_div(u128::from(timescale))?;
     u64::try_from(ms).ok()
 }
 
@@ -103,29 +122,58 @@ mod tests {
 
     /// 81 frames of 1,000 bytes at 16 fps: 5,062.5 ms.
     fn honest() -> Track {
-        let edit = ElstEntry { segment_duration: 5_063, media_time: Some(0), ..Default::default() };
+        let edit = ElstEntry {
+            segment_duration: 5_063,
+            media_time: Some(0),
+            ..Default::default()
+        };
         Track {
             enabled: true,
             handler: *b"vide",
-            mdhd: Some(Mdhd { timescale: 16_000, duration: 81_000, ..Default::default() }),
-            elst: Some(Elst { entries: vec![edit] }),
-            stts: Some(Stts { entries: vec![SttsEntry { sample_count: 81, sample_delta: 1_000 }] }),
-            stsz: Some(Stsz { samples: StszSamples::Identical { count: 81, size: 1_000 } }),
+            mdhd: Some(Mdhd {
+                timescale: 16_000,
+                duration: 81_000,
+                ..Default::default()
+            }),
+            elst: Some(Elst {
+                entries: vec![edit],
+            }),
+            stts: Some(Stts {
+                entries: vec![SttsEntry {
+                    sample_count: 81,
+                    sample_delta: 1_000,
+                }],
+            }),
+            stsz: Some(Stsz {
+                samples: StszSamples::Identical {
+                    count: 81,
+                    size: 1_000,
+                },
+            }),
         }
     }
 
     fn length(change: impl FnOnce(&mut Track)) -> Option<(u64, bool)> {
         let mut track = honest();
         change(&mut track);
-        track.length(1_000, 81_000).map(|length| (length.ms, length.agreed))
+        track
+            .length(1_000, 81_000)
+            .map(|length| (length.ms, length.agreed))
     }
 
     fn stts(sample_count: u32, sample_delta: u32) -> Option<Stts> {
-        Some(Stts { entries: vec![SttsEntry { sample_count, sample_delta }] })
+        Some(Stts {
+            entries: vec![SttsEntry {
+                sample_count,
+                sample_delta,
+            }],
+        })
     }
 
     fn stsz(count: u32, size: u32) -> Option<Stsz> {
-        Some(Stsz { samples: StszSamples::Identical { count, size } })
+        Some(Stsz {
+            samples: StszSamples::Identical { count, size },
+        })
     }
 
     fn elst(segments: &[(u64, Option<u64>)]) -> Option<Elst> {
@@ -134,11 +182,17 @@ mod tests {
             media_time,
             ..Default::default()
         };
-        Some(Elst { entries: segments.iter().map(entry).collect() })
+        Some(Elst {
+            entries: segments.iter().map(entry).collect(),
+        })
     }
 
     fn set_mdhd(track: &mut Track, timescale: u32, duration: u64) {
-        track.mdhd = Some(Mdhd { timescale, duration, ..Default::default() });
+        track.mdhd = Some(Mdhd {
+            timescale,
+            duration,
+            ..Default::default()
+        });
     }
 
     #[test]
@@ -149,8 +203,14 @@ mod tests {
 
     #[test]
     fn a_header_that_does_not_know_leaves_the_other_readings() {
-        assert_eq!(length(|t| set_mdhd(t, 16_000, u64::from(u32::MAX))), Some((5_062, true)));
-        assert_eq!(length(|t| set_mdhd(t, 16_000, u64::MAX)), Some((5_062, true)));
+        assert_eq!(
+            length(|t| set_mdhd(t, 16_000, u64::from(u32::MAX))),
+            Some((5_062, true))
+        );
+        assert_eq!(
+            length(|t| set_mdhd(t, 16_000, u64::MAX)),
+            Some((5_062, true))
+        );
         let alone = length(|t| {
             set_mdhd(t, 16_000, 0);
             t.elst = None;
@@ -160,23 +220,44 @@ mod tests {
 
     #[test]
     fn a_lying_header_never_lengthens_a_track() {
-        assert_eq!(length(|t| set_mdhd(t, 16_000, 57_600_000)), Some((5_062, false)));
-        assert_eq!(length(|t| t.elst = elst(&[(3_600_000, Some(0))])), Some((5_062, false)));
-        assert_eq!(length(|t| t.stts = stts(81, u32::MAX)), Some((5_062, false)));
+        assert_eq!(
+            length(|t| set_mdhd(t, 16_000, 57_600_000)),
+            Some((5_062, false))
+        );
+        assert_eq!(
+            length(|t| t.elst = elst(&[(3_600_000, Some(0))])),
+            Some((5_062, false))
+        );
+        assert_eq!(
+            length(|t| t.stts = stts(81, u32::MAX)),
+            Some((5_062, false))
+        );
     }
 
     #[test]
     fn a_shorter_reading_wins() {
-        assert_eq!(length(|t| set_mdhd(t, 16_000, 16_000)), Some((1_000, false)));
-        assert_eq!(length(|t| t.elst = elst(&[(2_000, Some(0))])), Some((2_000, false)));
+        assert_eq!(
+            length(|t| set_mdhd(t, 16_000, 16_000)),
+            Some((1_000, false))
+        );
+        assert_eq!(
+            length(|t| t.elst = elst(&[(2_000, Some(0))])),
+            Some((2_000, false))
+        );
     }
 
     #[test]
     fn empty_edits_are_presented_and_open_ones_say_nothing() {
-        assert_eq!(length(|t| t.elst = elst(&[(21, None), (5_062, Some(0))])), Some((5_062, true)));
+        assert_eq!(
+            length(|t| t.elst = elst(&[(21, None), (5_062, Some(0))])),
+            Some((5_062, true))
+        );
         let padded = length(|t| t.elst = elst(&[(2_000, None), (5_062, Some(0))]));
         assert_eq!(padded, Some((5_062, false)));
-        assert_eq!(length(|t| t.elst = elst(&[(0, Some(0))])), Some((5_062, true)));
+        assert_eq!(
+            length(|t| t.elst = elst(&[(0, Some(0))])),
+            Some((5_062, true))
+        );
     }
 
     #[test]
@@ -195,11 +276,16 @@ mod tests {
         let sizes = vec![0; 81_001];
         let weightless = length(|t| {
             t.stts = stts(81_001, 1);
-            t.stsz = Some(Stsz { samples: StszSamples::Different { sizes } });
+            t.stsz = Some(Stsz {
+                samples: StszSamples::Different { sizes },
+            });
         });
         assert_eq!(weightless, None);
         // No samples at all.
-        assert_eq!(length(|t| (t.stts, t.stsz) = (stts(0, 0), stsz(0, 0))), None);
+        assert_eq!(
+            length(|t| (t.stts, t.stsz) = (stts(0, 0), stsz(0, 0))),
+            None
+        );
     }
 
     #[test]
@@ -213,6 +299,12 @@ mod tests {
     #[test]
     fn an_edit_list_without_movie_timescale_is_left_out() {
         let track = honest();
-        assert_eq!(track.length(0, 81_000), Some(TrackLength { ms: 5_062, agreed: true }));
+        assert_eq!(
+            track.length(0, 81_000),
+            Some(TrackLength {
+                ms: 5_062,
+                agreed: true
+            })
+        );
     }
 }

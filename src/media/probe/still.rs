@@ -36,7 +36,11 @@ pub(super) fn kind(container: Container, file: &mut impl Read) -> io::Result<Med
         | Container::Avif
         | Container::Heic => false,
     };
-    Ok(if animated { MediaKind::Video } else { MediaKind::Image })
+    Ok(if animated {
+        MediaKind::Video
+    } else {
+        MediaKind::Image
+    })
 }
 
 /// An `acTL` chunk before the picture's data makes a PNG an animation.
@@ -61,7 +65,13 @@ fn webp_is_animated(bytes: &[u8]) -> bool {
 
 /// A GIF with a second picture is an animation. `None` where the file ends before that is known.
 fn gif_is_animated(bytes: &[u8]) -> Option<bool> {
-    let colours = |flags: u8| if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let colours = |flags: u8| {
+        if flags & 0x80 == 0 {
+            0
+        } else {
+            3 << ((flags & 7) + 1)
+        }
+    };
     let mut at = 13 + colours(*bytes.get(10)?);
     let mut pictures = 0;
     loop {
@@ -127,13 +137,25 @@ mod tests {
         let animated = [&head[..], b"\0\0\0\x08acTL"].concat();
         assert!(!is_animated(Container::Png, &still));
         assert!(is_animated(Container::Png, &animated));
-        assert!(!is_animated(Container::Png, b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIHDR"));
+        assert!(!is_animated(
+            Container::Png,
+            b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIHDR"
+        ));
     }
 
     #[test]
     fn a_webp_says_so_in_its_extended_header() {
-        assert!(is_animated(Container::Webp, b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x12\0\0\0"));
-        assert!(!is_animated(Container::Webp, b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0"));
-        assert!(!is_animated(Container::Webp, b"RIFF\0\0\0\0WEBPVP8 \x0a\0\0\0\x12\0\0\0"));
+        assert!(is_animated(
+            Container::Webp,
+            b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x12\0\0\0"
+        ));
+        assert!(!is_animated(
+            Container::Webp,
+            b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0"
+        ));
+        assert!(!is_animated(
+            Container::Webp,
+            b"RIFF\0\0\0\0WEBPVP8 \x0a\0\0\0\x12\0\0\0"
+        ));
     }
 }

@@ -28,13 +28,20 @@ pub(super) fn measure(
     file: &mut (impl Read + Seek),
     file_bytes: u64,
 ) -> io::Result<Option<TrackLength>> {
-    let Some(found) = scan(file, file_bytes)? else { return Ok(None) };
+    let Some(found) = scan(file, file_bytes)? else {
+        return Ok(None);
+    };
     let available = file_bytes - found.data_at;
     let by_rate = |bytes: u64| to_ms(bytes, found.format.bytes_per_second.into());
     let by_block = |bytes: u64| {
-        to_ms(bytes / u64::from(found.format.block_bytes), found.format.samples_per_second.into())
+        to_ms(
+            bytes / u64::from(found.format.block_bytes),
+            found.format.samples_per_second.into(),
+        )
     };
-    let present = found.claimed_bytes.map_or(available, |claimed| claimed.min(available));
+    let present = found
+        .claimed_bytes
+        .map_or(available, |claimed| claimed.min(available));
     let mut readings = vec![by_block(present), by_rate(present)];
     if let Some(claimed) = found.claimed_bytes {
         readings.push(by_block(claimed));
@@ -43,7 +50,10 @@ pub(super) fn measure(
     let length = agree(&readings, 0);
     // Without a claim there is only the length of the file: nothing to compare with.
     let claimed = found.claimed_bytes.is_some();
-    Ok(length.map(|length| TrackLength { agreed: length.agreed && claimed, ..length }))
+    Ok(length.map(|length| TrackLength {
+        agreed: length.agreed && claimed,
+        ..length
+    }))
 }
 
 /// What the header of a file says about its sound.
@@ -90,7 +100,11 @@ fn scan(file: &mut (impl Read + Seek), file_bytes: u64) -> io::Result<Option<Fou
                     (0, _) if riff_size == 0 || riff_size == OPEN_SIZE => None,
                     (size, _) => Some(size.into()),
                 };
-                return Ok(format.map(|format| Found { format, data_at, claimed_bytes }));
+                return Ok(format.map(|format| Found {
+                    format,
+                    data_at,
+                    claimed_bytes,
+                }));
             }
             _ => {}
         }
@@ -168,7 +182,10 @@ mod tests {
 
     #[test]
     fn pcm_is_measured_to_the_millisecond() {
-        assert_eq!(length(&wav(PCM, 16_000, 48_016, 48_016)), Some((3_001, true)));
+        assert_eq!(
+            length(&wav(PCM, 16_000, 48_016, 48_016)),
+            Some((3_001, true))
+        );
         assert_eq!(length(&wav(FLOAT, 16_000, 16, 16)), Some((1, true)));
     }
 
@@ -182,13 +199,22 @@ mod tests {
 
     #[test]
     fn sound_that_is_not_there_does_not_count() {
-        assert_eq!(length(&wav(PCM, 16_000, 160_000, 16_000)), Some((1_000, false)));
-        assert_eq!(length(&wav(PCM, 16_000, 0xffff_fffe, 16_000)), Some((1_000, false)));
+        assert_eq!(
+            length(&wav(PCM, 16_000, 160_000, 16_000)),
+            Some((1_000, false))
+        );
+        assert_eq!(
+            length(&wav(PCM, 16_000, 0xffff_fffe, 16_000)),
+            Some((1_000, false))
+        );
     }
 
     #[test]
     fn a_streamed_file_is_measured_by_its_bytes_and_not_agreed_on() {
-        assert_eq!(length(&wav(PCM, 16_000, OPEN_SIZE, 16_000)), Some((1_000, false)));
+        assert_eq!(
+            length(&wav(PCM, 16_000, OPEN_SIZE, 16_000)),
+            Some((1_000, false))
+        );
         let mut zero = wav(PCM, 16_000, 0, 16_000);
         zero[4..8].copy_from_slice(&0u32.to_le_bytes());
         assert_eq!(length(&zero), Some((1_000, false)));
@@ -201,7 +227,10 @@ mod tests {
 
     #[test]
     fn rates_that_contradict_each_other_let_the_shorter_count() {
-        assert_eq!(length(&wav(PCM, 32_000, 16_000, 16_000)), Some((500, false)));
+        assert_eq!(
+            length(&wav(PCM, 32_000, 16_000, 16_000)),
+            Some((500, false))
+        );
         assert_eq!(length(&wav(PCM, 1, 16_000, 16_000)), Some((1_000, false)));
     }
 
