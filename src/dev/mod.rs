@@ -1,3 +1,4 @@
-//! Helpers for those who try Meterline out or test their own system against it.
+//! For developing with Meterline and showing it: a private Redis, a simulated provider, the demo.
 
+pub mod redis;
 pub mod simulator;

@@ -73,3 +73,106 @@ impl std::fmt::Display for FailureClass {
         f.write_str(self.as_str())
     }
 }
+
+/// What was left of a job's chances when a submission failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chances {
+    /// Tries spent on this route, the failed one included if its class spends one.
+    pub tries_spent: u32,
+    /// Tries a route has.
+    pub tries: u32,
+    /// Another route stands behind this one.
+    pub next_route: bool,
+}
+
+/// What follows from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Put the job back until the provider has room; no try is spent.
+    Defer,
+    /// Try again on the same route, a try is spent.
+    TryAgain,
+    /// Go to the next route, with fresh tries.
+    NextRoute,
+    /// The job ends and everything is given back.
+    End,
+}
+
+/// Whether a failure of this class spends one of the route's tries.
+pub fn spends_try(class: FailureClass) -> bool {
+    match class {
+        FailureClass::ProviderFault | FailureClass::Lost | FailureClass::Timeout => true,
+        FailureClass::UserInput
+        | FailureClass::ContentPolicy
+        | FailureClass::RateLimited
+        | FailureClass::Capacity
+        | FailureClass::OurAuth
+        | FailureClass::OurBalance
+        | FailureClass::UnknownOutcome => false,
+    }
+}
+
+/// What follows from a failure of this class: the only place where that is decided.
+pub fn decide(class: FailureClass, left: Chances) -> Verdict {
+    let elsewhere = if left.next_route {
+        Verdict::NextRoute
+    } else {
+        Verdict::End
+    };
+    let again = if left.tries_spent < left.tries {
+        Verdict::TryAgain
+    } else {
+        elsewhere
+    };
+    match class {
+        FailureClass::UserInput | FailureClass::ContentPolicy => Verdict::End,
+        FailureClass::RateLimited | FailureClass::Capacity => Verdict::Defer,
+        FailureClass::ProviderFault | FailureClass::Lost | FailureClass::Timeout => again,
+        FailureClass::OurAuth | FailureClass::OurBalance => elsewhere,
+        // A second submission has a second number, hence a second key: only repeating the very same
+        // key is safe, and that happens while the submission still runs. Afterwards it is over.
+        FailureClass::UnknownOutcome => Verdict::End,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(tries_spent: u32, next_route: bool) -> Chances {
+        Chances {
+            tries_spent,
+            tries: 3,
+            next_route,
+        }
+    }
+
+    #[test]
+    fn each_class_has_its_verdict() {
+        use FailureClass as C;
+        let table = [
+            (C::UserInput, left(0, true), Verdict::End),
+            (C::ContentPolicy, left(0, true), Verdict::End),
+            (C::RateLimited, left(3, false), Verdict::Defer),
+            (C::Capacity, left(3, false), Verdict::Defer),
+            (C::ProviderFault, left(1, false), Verdict::TryAgain),
+            (C::ProviderFault, left(3, true), Verdict::NextRoute),
+            (C::ProviderFault, left(3, false), Verdict::End),
+            (C::Lost, left(2, false), Verdict::TryAgain),
+            (C::Timeout, left(3, true), Verdict::NextRoute),
+            (C::OurAuth, left(0, true), Verdict::NextRoute),
+            (C::OurBalance, left(0, false), Verdict::End),
+            (C::UnknownOutcome, left(1, true), Verdict::End),
+        ];
+        for (class, chances, verdict) in table {
+            assert_eq!(decide(class, chances), verdict, "{class} {chances:?}");
+        }
+    }
+
+    #[test]
+    fn words_and_classes_are_one_to_one() {
+        for class in FailureClass::ALL {
+            assert_eq!(FailureClass::from_word(class.as_str()), Some(class));
+        }
+    }
+}

@@ -1,1 +1,31 @@
-//! Providers.
+//! Model providers over HTTP: one engine, and a file for each provider.
+//!
+//! Nothing here knows the store, the media code or the worker. Nothing here repeats a request:
+//! every function does one thing at the provider and says what came of it.
+
+mod answer;
+mod auth;
+mod cancel;
+mod classify;
+mod client;
+mod engine;
+mod handle;
+mod hosts;
+mod layers;
+mod outputs;
+mod pointer;
+mod predicate;
+mod preset;
+mod registry;
+mod retry_after;
+mod submit;
+mod template;
+mod verdict;
+
+pub use answer::{Answer, CancelOutcome, Failure, Output, PollError, SubmitError, Submitted};
+pub use engine::Engine;
+pub use handle::Handle;
+pub use preset::Attach;
+pub use registry::{Error, Providers};
+pub use submit::SubmitRequest;
+pub use verdict::DurationMeaning;

@@ -1,5 +1,10 @@
-//! Integration tests, one module per subject.
+//! One integration binary: modules by promise and by part of the house.
 
+mod catalogue;
+mod config;
+mod ledger;
 mod making;
 mod media;
 mod probe;
+mod support;
+mod tidy;

@@ -1,0 +1,50 @@
+# Shared by the scripts of this folder: `need PROGRAM PACKAGE` finds a program or installs it.
+# Sourced, not run.
+
+say() { printf '%s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null 2>&1; then sudo "$@"
+  else return 1
+  fi
+}
+
+install_package() { # package (apt), package (dnf), package (brew)
+  if command -v apt-get >/dev/null 2>&1; then
+    as_root env DEBIAN_FRONTEND=noninteractive sh -c \
+      "apt-get install -y -qq --no-install-recommends $1 || { apt-get update -qq && apt-get install -y -qq --no-install-recommends $1; }" \
+      >&2
+  elif command -v dnf >/dev/null 2>&1; then as_root dnf install -y -q "$2" >&2
+  elif command -v brew >/dev/null 2>&1; then brew install -q "$3" >&2
+  else return 1
+  fi
+}
+
+# The first program of a list that is there; otherwise its package is installed.
+need() { # program[|program...], what for, apt, dnf, brew
+  for program in $(printf '%s' "$1" | tr '|' ' '); do
+    if command -v "$program" >/dev/null 2>&1; then return 0; fi
+  done
+  say "$1 is missing ($2): installing it"
+  if install_package "$3" "$4" "$5" && need_found "$1"; then return 0; fi
+  say "could not install it; please do it by hand:"
+  say "  apt-get install $3   |   dnf install $4   |   brew install $5"
+  exit 1
+}
+
+need_found() {
+  for program in $(printf '%s' "$1" | tr '|' ' '); do
+    if command -v "$program" >/dev/null 2>&1; then return 0; fi
+  done
+  return 1
+}
+
+need_redis() { need 'redis-server|valkey-server' 'the store' redis-server redis redis; }
+
+need_cargo() {
+  if ! command -v cargo >/dev/null 2>&1 && [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
+  if command -v cargo >/dev/null 2>&1; then return 0; fi
+  say 'cargo is missing: install the Rust toolchain from https://rustup.rs'
+  exit 1
+}

@@ -1,0 +1,201 @@
+//! What settings must be, alone and in relation to each other.
+//!
+//! A wrong pair shows as lost leases or jobs that never end, long after the start; here it shows
+//! at the start, with both keys and what to do.
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::settings::{Queue, Settings};
+use crate::domain::catalogue::is_name;
+use crate::domain::problem::Problem;
+
+/// A year: a longer time in any setting is a slip of the keyboard.
+const TIME_MAX_MS: u64 = 365 * 24 * 3_600_000;
+
+/// Everything that is wrong with settings whose types are right.
+pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(redis_url(settings));
+    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
+    found.extend(lease(settings));
+    found.extend(retry(settings));
+    for (name, queue) in &settings.queues {
+        found.extend(queue_clocks(name, queue));
+    }
+    found.extend(slots(settings));
+    found.extend(names(settings));
+    found
+}
+
+/// A number and what it may be.
+struct Bound {
+    key: &'static str,
+    value: u64,
+    min: u64,
+    max: u64,
+}
+
+impl Bound {
+    fn new(key: &'static str, value: u64, min: u64, max: u64) -> Self {
+        Self {
+            key,
+            value,
+            min,
+            max,
+        }
+    }
+
+    fn time(key: &'static str, value: u64) -> Self {
+        Self::new(key, value, 1, TIME_MAX_MS)
+    }
+
+    fn problem(self) -> Option<Problem> {
+        let Self {
+            key,
+            value,
+            min,
+            max,
+        } = self;
+        let message = format!("is {value}, must be from {min} to {max}");
+        (!(min..=max).contains(&value)).then(|| Problem::new(key, message))
+    }
+}
+
+fn bounds(settings: &Settings) -> Vec<Bound> {
+    let Settings {
+        redis,
+        store,
+        worker,
+        retry,
+        media,
+        queues: _,
+        dev: _,
+        providers: _,
+    } = settings;
+    vec![
+        Bound::time("redis.connect_timeout_ms", redis.connect_timeout_ms),
+        Bound::time("redis.response_timeout_ms", redis.response_timeout_ms),
+        Bound::new("redis.pool_size", redis.pool_size as u64, 1, 10_000),
+        Bound::new("store.partitions", store.partitions.into(), 1, 256),
+        Bound::new("store.queue_room", store.queue_room, 1, 1_000_000_000),
+        Bound::new("store.lane_max", store.lane_max, 1, 1_000_000),
+        Bound::new("store.max_active", store.max_active.into(), 1, 100_000),
+        Bound::new("store.retention_days", store.retention_days, 1, 365),
+        Bound::new("store.dead_letter_days", store.dead_letter_days, 1, 365),
+        Bound::time("store.quote_ttl_ms", store.quote_ttl_ms),
+        Bound::new(
+            "store.payload_max_bytes",
+            store.payload_max_bytes as u64,
+            1024,
+            1 << 20,
+        ),
+        Bound::new("store.grants_max", store.grants_max.into(), 1, 256),
+        Bound::time("store.schedule_ahead_ms", store.schedule_ahead_ms),
+        Bound::new("store.takeovers_max", store.takeovers_max.into(), 1, 100),
+        Bound::time("store.cancel_grace_ms", store.cancel_grace_ms),
+        Bound::time("store.queue_ttl_ms", store.queue_ttl_ms),
+        Bound::time("store.obligation_watch_ms", store.obligation_watch_ms),
+        Bound::new(
+            "store.memory_refuse_percent",
+            store.memory_refuse_percent.into(),
+            1,
+            99,
+        ),
+        Bound::time("worker.lease_ms", worker.lease_ms),
+        Bound::time("worker.heartbeat_ms", worker.heartbeat_ms),
+        Bound::time("worker.sweep_ms", worker.sweep_ms),
+        Bound::time("worker.drain_max_ms", worker.drain_max_ms),
+        Bound::new("retry.tries", retry.tries.into(), 1, 100),
+        Bound::time("retry.base_ms", retry.base_ms),
+        Bound::new("retry.factor", retry.factor.into(), 1, 10),
+        Bound::time("retry.cap_ms", retry.cap_ms),
+        Bound::new("media.max_bytes", media.max_bytes, 1, 1 << 40),
+        Bound::time("media.connect_timeout_ms", media.connect_timeout_ms),
+        Bound::time("media.idle_timeout_ms", media.idle_timeout_ms),
+        Bound::time("media.fetch_timeout_ms", media.fetch_timeout_ms),
+        Bound::time("media.probe_timeout_ms", media.probe_timeout_ms),
+    ]
+}
+
+fn redis_url(settings: &Settings) -> Option<Problem> {
+    let known = ["redis", "rediss", "redis+unix", "unix"];
+    let url = Url::parse(settings.redis.url.expose_secret());
+    let fits = url.is_ok_and(|url| known.contains(&url.scheme()));
+    let message = "must be redis://host:port, rediss://host:port or redis+unix:///path";
+    (!fits).then(|| Problem::new("redis.url", message))
+}
+
+/// A worker must be able to miss one renewal, and a lost worker must be seen within its lease.
+fn lease(settings: &Settings) -> Vec<Problem> {
+    let worker = &settings.worker;
+    [
+        ("worker.heartbeat_ms", worker.heartbeat_ms, 2),
+        ("worker.sweep_ms", worker.sweep_ms, 4),
+    ]
+    .into_iter()
+    .filter(|&(_, value, times)| value.saturating_mul(times) > worker.lease_ms)
+    .map(|(key, value, times)| {
+        let lease_ms = worker.lease_ms;
+        let message = format!(
+            "is {value}, and {times} x {value} is above worker.lease_ms ({lease_ms}): lower it to \
+             {} or raise worker.lease_ms to {}",
+            lease_ms / times,
+            value.saturating_mul(times)
+        );
+        Problem::new(key, message)
+    })
+    .collect()
+}
+
+fn retry(settings: &Settings) -> Option<Problem> {
+    let (base_ms, cap_ms) = (settings.retry.base_ms, settings.retry.cap_ms);
+    let message = format!(
+        "is {base_ms}, above retry.cap_ms ({cap_ms}): lower it or raise retry.cap_ms to {base_ms}"
+    );
+    (base_ms > cap_ms).then(|| Problem::new("retry.base_ms", message))
+}
+
+fn queue_clocks(name: &str, queue: &Queue) -> Vec<Problem> {
+    let path = format!("queues.{name}");
+    let too_long = Bound::time("deadline_max_ms", queue.deadline_max_ms).problem();
+    let too_long = too_long.map(|problem| (problem.key, problem.message));
+    let faults = queue
+        .clocks()
+        .faults()
+        .into_iter()
+        .map(|(key, message)| (key.to_owned(), message));
+    faults
+        .chain(too_long)
+        .map(|(key, message)| Problem::new(format!("{path}.{key}"), message))
+        .collect()
+}
+
+fn slots(settings: &Settings) -> Vec<Problem> {
+    let unknown = settings
+        .worker
+        .slots
+        .keys()
+        .filter(|name| !settings.queues.contains_key(*name));
+    let known = || settings.queues.keys().map(String::as_str);
+    unknown
+        .map(|name| {
+            let mend = crate::domain::nearest::did_you_mean(name, known());
+            let message = format!("there is no [queues.{name}]{mend}");
+            Problem::new(format!("worker.slots.{name}"), message)
+        })
+        .collect()
+}
+
+fn names(settings: &Settings) -> Vec<Problem> {
+    let queues = settings.queues.keys().map(|name| ("queues", name));
+    let providers = settings.providers.keys().map(|name| ("providers", name));
+    queues
+        .chain(providers)
+        .filter(|(_, name)| !is_name(name))
+        .map(|(section, name)| {
+            let message = "a name must be of small letters, digits and inner dashes, at most 40";
+            Problem::new(format!("{section}.{name}"), message)
+        })
+        .collect()
+}

@@ -1,0 +1,222 @@
+//! The settings as types: one struct for each section of `meterline.toml`.
+//!
+//! What each key means, its unit and its default stand in that file, which is built in; a test
+//! keeps the two equal. A key that stands in a dotted name here is a table there.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
+
+use crate::domain::catalogue::{Clocks, Defaults};
+use crate::domain::retry::Policy;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// How the store is reached.
+    pub redis: Redis,
+    /// Limits of the store.
+    pub store: Store,
+    /// How a worker works.
+    pub worker: Worker,
+    /// When a job is tried again.
+    pub retry: Policy,
+    /// The queues by name.
+    pub queues: BTreeMap<String, Queue>,
+    /// Fetching, storing and measuring outputs.
+    pub media: Media,
+    /// What only a development set-up may do.
+    pub dev: Dev,
+    /// What stands above the providers' own files, by provider.
+    pub providers: BTreeMap<String, Provider>,
+}
+
+/// `[redis]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// Address, which may hold a password: shown without it.
+    #[serde(serialize_with = "without_password")]
+    pub url: SecretString,
+    /// Longest time to connect, ms.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for one answer, ms.
+    pub response_timeout_ms: u64,
+    /// Connections of one process.
+    pub pool_size: usize,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Partitions of a store that is still empty.
+    pub partitions: u16,
+    /// Open jobs that all partitions together take.
+    pub queue_room: u64,
+    /// Waiting jobs of one account's lane.
+    pub lane_max: u64,
+    /// Active jobs of one account in one queue.
+    pub max_active: u32,
+    /// Days that finished jobs are kept.
+    pub retention_days: u64,
+    /// Days that dead letters are kept.
+    pub dead_letter_days: u64,
+    /// How long a quote stands, ms.
+    pub quote_ttl_ms: u64,
+    /// Longest parameters and longest stored result, bytes.
+    pub payload_max_bytes: usize,
+    /// Live grants of one account.
+    pub grants_max: u32,
+    /// How far ahead a job may be scheduled, ms.
+    pub schedule_ahead_ms: u64,
+    /// How often another worker may pick a job up.
+    pub takeovers_max: u32,
+    /// How long a cancelled job may take to stop, ms.
+    pub cancel_grace_ms: u64,
+    /// How long a job may wait for its first claim, ms.
+    pub queue_ttl_ms: u64,
+    /// How long an obligation is watched, ms.
+    pub obligation_watch_ms: u64,
+    /// Share of the store's memory from which on submits are refused, percent.
+    pub memory_refuse_percent: u8,
+}
+
+/// `[worker]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// How long a worker owns its jobs without renewing, ms.
+    pub lease_ms: u64,
+    /// Between two renewals, ms.
+    pub heartbeat_ms: u64,
+    /// Between two sweeps, ms.
+    pub sweep_ms: u64,
+    /// Longest wait of a worker that was told to stop, ms.
+    pub drain_max_ms: u64,
+    /// Jobs run at a time, by queue.
+    pub slots: BTreeMap<String, u32>,
+}
+
+/// `[queues.NAME]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// One submission, ms.
+    pub submission_timeout_ms: u64,
+    /// The whole job from its first claim, ms.
+    pub deadline_ms: u64,
+    /// The longest deadline a producer may ask for, ms.
+    pub deadline_max_ms: u64,
+}
+
+/// `[media]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// Folder of the outputs.
+    pub artifacts_dir: PathBuf,
+    /// Largest output, bytes.
+    pub max_bytes: u64,
+    /// Longest time to connect, ms.
+    pub connect_timeout_ms: u64,
+    /// Longest silence in a fetch, ms.
+    pub idle_timeout_ms: u64,
+    /// Longest fetch, ms.
+    pub fetch_timeout_ms: u64,
+    /// Longest measuring of one output, ms.
+    pub probe_timeout_ms: u64,
+}
+
+/// `[dev]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dev {
+    /// Whether requests may steer the simulated provider.
+    pub allow_sim: bool,
+}
+
+/// `[providers.NAME]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// In place of the address in the provider's file.
+    pub base_url: Url,
+}
+
+impl Settings {
+    /// What the catalogue is checked against.
+    pub fn catalogue_defaults(&self) -> Defaults {
+        let queues = self
+            .queues
+            .iter()
+            .map(|(name, queue)| (name.clone(), queue.clocks()));
+        Defaults {
+            queues: queues.collect(),
+            tries_max: self.retry.tries,
+            allow_sim: self.dev.allow_sim,
+        }
+    }
+
+    /// The addresses that stand above those in the providers' files, without a closing slash.
+    pub fn base_urls(&self) -> BTreeMap<String, String> {
+        let url_of =
+            |provider: &Provider| provider.base_url.as_str().trim_end_matches('/').to_owned();
+        self.providers
+            .iter()
+            .map(|(name, provider)| (name.clone(), url_of(provider)))
+            .collect()
+    }
+}
+
+impl Queue {
+    /// The clocks of its jobs.
+    pub fn clocks(&self) -> Clocks {
+        Clocks {
+            submission_timeout_ms: self.submission_timeout_ms,
+            deadline_ms: self.deadline_ms,
+            deadline_max_ms: self.deadline_max_ms,
+        }
+    }
+}
+
+fn without_password<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    let Ok(mut url) = Url::parse(url.expose_secret()) else {
+        return serializer.serialize_str("(not a URL)");
+    };
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return serializer.serialize_str("(hidden)");
+    }
+    serializer.serialize_str(url.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        let shown = |url: &str| {
+            let redis = Redis {
+                url: url.into(),
+                connect_timeout_ms: 1,
+                response_timeout_ms: 1,
+                pool_size: 1,
+            };
+            format!("{redis:?} {}", toml::to_string(&redis).unwrap())
+        };
+        for url in [
+            "redis://user:geheim@host:1/2",
+            "rediss://:geheim@host",
+            "geheim",
+        ] {
+            assert!(!shown(url).contains("geheim"), "{}", shown(url));
+        }
+        assert!(shown("redis://user:geheim@host:1/2").contains("redis://user:***@host:1/2"));
+        assert!(shown("redis+unix:///run/redis.sock").contains("redis+unix:///run/redis.sock"));
+    }
+}

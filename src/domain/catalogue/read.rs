@@ -1,0 +1,294 @@
+//! Reads the text of a catalogue: its keys, its version, and the lines its problems stand on.
+
+use serde_json::{Value, json};
+
+use super::check::checked_tools;
+use super::source::{CatalogueText, RateText, RouteText, ToolText};
+use super::{Catalogue, Defaults};
+use crate::domain::canonical::{canonical_json, sha256_hex};
+use crate::domain::problem::{Lines, Problem, read_table, unknown_keys};
+
+/// Hex digits of a price version.
+const PRICE_VERSION_CHARS: usize = 12;
+
+impl Catalogue {
+    /// Reads a catalogue. Each problem names its line and its key; the caller adds the file.
+    pub fn from_toml(text: &str, defaults: &Defaults) -> Result<Self, Vec<Problem>> {
+        let lines = Lines::of_text(text).map_err(|problem| vec![problem])?;
+        let on_lines = |problems: Vec<Problem>| -> Vec<Problem> {
+            problems
+                .into_iter()
+                .map(|problem| problem.on_line(&lines))
+                .collect()
+        };
+        let table: toml::Table = toml::from_str(text)
+            .map_err(|error| vec![Problem::new("", error.message().to_owned())])?;
+        let unknown = unknown_in(&table);
+        if !unknown.is_empty() {
+            return Err(on_lines(unknown));
+        }
+        let price_version = sha256_hex(&canonical_json(&json_of(&table)), PRICE_VERSION_CHARS);
+        let source: CatalogueText = read_table(table).map_err(|problem| on_lines(vec![problem]))?;
+        let tools = checked_tools(&source, defaults).map_err(on_lines)?;
+        Ok(Self {
+            tools,
+            price_version,
+        })
+    }
+}
+
+fn unknown_in(table: &toml::Table) -> Vec<Problem> {
+    let mut found = unknown_keys::<CatalogueText>("", table);
+    let as_tables = |value: Option<&toml::Value>| -> Vec<toml::Table> {
+        let items = value.and_then(toml::Value::as_array).into_iter().flatten();
+        items.filter_map(toml::Value::as_table).cloned().collect()
+    };
+    let routes = |path: &str, value: Option<&toml::Value>| -> Vec<Problem> {
+        let routes = as_tables(value).into_iter().enumerate();
+        routes
+            .flat_map(|(index, route)| {
+                unknown_keys::<RouteText>(&format!("{path}[{index}]"), &route)
+            })
+            .collect()
+    };
+    found.extend(routes("routes", table.get("routes")));
+    let tools = table
+        .get("tools")
+        .and_then(toml::Value::as_table)
+        .into_iter()
+        .flatten();
+    for (name, tool) in tools {
+        let Some(tool) = tool.as_table() else {
+            continue;
+        };
+        let path = format!("tools.{name}");
+        found.extend(unknown_keys::<ToolText>(&path, tool));
+        found.extend(routes(&format!("{path}.routes"), tool.get("routes")));
+        if let Some(rate) = tool.get("rate").and_then(toml::Value::as_table) {
+            found.extend(unknown_keys::<RateText>(&format!("{path}.rate"), rate));
+        }
+    }
+    found
+}
+
+/// The same table as JSON; a date becomes its text.
+pub(super) fn json_of(table: &toml::Table) -> Value {
+    let member = |(key, value): (&String, &toml::Value)| (key.clone(), json_of_value(value));
+    Value::Object(table.iter().map(member).collect())
+}
+
+fn json_of_value(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => json!(text),
+        toml::Value::Integer(number) => json!(number),
+        toml::Value::Float(number) => json!(number),
+        toml::Value::Boolean(truth) => json!(truth),
+        toml::Value::Datetime(moment) => json!(moment.to_string()),
+        toml::Value::Array(items) => items.iter().map(json_of_value).collect(),
+        toml::Value::Table(table) => json_of(table),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::catalogue::Clocks;
+
+    const GOOD: &str = r#"
+[[routes]]
+name = "sim"
+provider = "sim"
+
+[parameters.resolution]
+enum = ["480p", "720p"]
+default = "720p"
+
+[tools.clip]
+title = "Clip"
+queue = "video"
+kind = "video"
+longest_ms = 10000
+required = []
+optional = ["resolution"]
+
+[tools.clip.rate]
+kind = "per_second"
+credits = 7
+by = ["resolution"]
+credits_by = { 480p = 3 }
+"#;
+
+    fn read(text: &str) -> Result<Catalogue, Vec<Problem>> {
+        let clocks = Clocks {
+            submission_timeout_ms: 1,
+            deadline_ms: 2,
+            deadline_max_ms: 3,
+        };
+        let queues = BTreeMap::from([("video".to_owned(), clocks)]);
+        Catalogue::from_toml(
+            text,
+            &Defaults {
+                queues,
+                tries_max: 3,
+                allow_sim: false,
+            },
+        )
+    }
+
+    fn problems_with(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from} stands in the text");
+        let problems = read(&GOOD.replacen(from, to, 1)).expect_err(to);
+        problems
+            .iter()
+            .map(Problem::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn every_mistake_names_its_line_its_key_and_the_mend() {
+        for (from, to, expected) in [
+            (
+                "queue = ",
+                "qeue = ",
+                "line 12: tools.clip.qeue: unknown key; did you mean \"queue\"?",
+            ),
+            (
+                "credits = 7",
+                "credit = 7",
+                "line 20: tools.clip.rate.credit: unknown key",
+            ),
+            (
+                "provider = ",
+                "host = ",
+                "line 4: routes[0].host: unknown key; known here",
+            ),
+            (
+                "name = \"sim\"",
+                "name = \"Sim\"",
+                "line 3: routes[0].name: must be of small letters",
+            ),
+            (
+                "\"video\"\nkind",
+                "\"vido\"\nkind",
+                "line 12: tools.clip.queue: no [queues.vido]",
+            ),
+            (
+                "longest_ms = 10000",
+                "",
+                "line 10: tools.clip.longest_ms: a tool priced per second",
+            ),
+            (
+                "longest_ms = 10000",
+                "longest_ms = 0",
+                "line 14: tools.clip.longest_ms: must be",
+            ),
+            (
+                "10000",
+                "\"10 s\"",
+                "line 14: tools.clip.longest_ms: invalid type: string",
+            ),
+            (
+                "credits = 7",
+                "credits = 0.5",
+                "line 20: tools.clip.rate.credits: invalid type",
+            ),
+            (
+                "credits = 7",
+                "credits = 0",
+                "line 20: tools.clip.rate.credits: build the rule",
+            ),
+            (
+                "credits = 7",
+                "credits = -1",
+                "line 20: tools.clip.rate.credits: read the amount",
+            ),
+            (
+                "480p = 3",
+                "360p = 3",
+                "tools.clip.rate.credits_by.360p: no request can have",
+            ),
+            (
+                "[\"resolution\"]\ncre",
+                "[\"resolutoin\"]\ncre",
+                "did you mean \"resolution\"?",
+            ),
+            (
+                "[\"resolution\"]\n\n",
+                "[\"size\"]\n\n",
+                "line 15: tools.clip.required: \"size\" is",
+            ),
+            (
+                "[\"resolution\"]\n\n",
+                "[\"count\"]\n\n",
+                "\"count\" is made by",
+            ),
+            (
+                "kind = \"video\"",
+                "kind = \"image\"",
+                "tools.clip.rate.kind: an image has no length",
+            ),
+            (
+                "default = \"720p\"",
+                "default = \"8k\"",
+                "line 6: parameters.resolution: its default",
+            ),
+            (
+                "enum = [",
+                "type = [",
+                "line 6: parameters.resolution: is not a JSON Schema",
+            ),
+            (
+                "[[routes]]",
+                "[[routes]]\nonly_when_pinned = true",
+                "needs a route that is not",
+            ),
+            (
+                "title = \"Clip\"",
+                "deadline_ms = 9\ntitle = \"Clip\"",
+                "deadline_ms (9) must not be",
+            ),
+            ("title = \"Clip\"", "title = = 1", "line 11: "),
+            (
+                "credits = 7",
+                "credits = 7\nsnap_ms = 1000",
+                "tools.clip.rate.snap_ms: build the rule",
+            ),
+        ] {
+            let shown = problems_with(from, to);
+            assert!(
+                shown.contains(expected),
+                "expected {expected:?} in:\n{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once() {
+        let text = GOOD
+            .replace("10000", "0")
+            .replace("credits = 7", "credits = 0");
+        assert_eq!(read(&text).expect_err("two mistakes").len(), 2);
+    }
+
+    #[test]
+    fn what_two_tools_share_is_reported_once() {
+        let second = "[tools.still]\ntitle = \"Still\"\nqueue = \"video\"\nkind = \"image\"\n\
+                      required = []\nrate = { kind = \"flat\", credits = 3 }\n";
+        let text = format!("{GOOD}{second}");
+        assert_eq!(read(&text).expect("two tools").tools().count(), 2);
+        let problems = read(&text.replace("name = \"sim\"", "name = \"Sim\"")).expect_err("Sim");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+    }
+
+    #[test]
+    fn a_price_version_follows_the_content_and_not_the_comments() {
+        let version = |text: &str| read(text).expect(text).price_version().to_owned();
+        let first = version(GOOD);
+        assert_eq!(first.len(), PRICE_VERSION_CHARS);
+        assert_eq!(version(&format!("# a comment\n{GOOD}")), first);
+        assert_ne!(version(&GOOD.replace("credits = 7", "credits = 8")), first);
+    }
+}

@@ -1,0 +1,456 @@
+//! What workers do with a job: claim, checkpoint, heartbeat, settle, fail, defer.
+
+use super::jobs::streams_of;
+use super::reply::Reply;
+use super::{Error, Store, scripts};
+use crate::domain::credits::Ucr;
+use crate::domain::failure::FailureClass;
+use crate::domain::ids::{AccountId, JobId};
+use crate::domain::job::Stage;
+use crate::domain::pricing::{Asked, Rule};
+
+/// A job in a worker's hands.
+#[derive(Debug, Clone)]
+pub struct ClaimedJob {
+    /// The job.
+    pub job: JobId,
+    /// The fence: every later word about the job carries it.
+    pub token: String,
+    /// Who pays.
+    pub account: AccountId,
+    /// The tool's name.
+    pub tool: String,
+    /// The queue it came from.
+    pub queue: String,
+    /// How far the submission before had come.
+    pub stage: Stage,
+    /// Tries spent on the current route.
+    pub tries: u32,
+    /// How often a worker had to take it from another.
+    pub takeovers: u32,
+    /// Submissions made so far.
+    pub submissions: u32,
+    /// Which of its routes is the current one.
+    pub route: usize,
+    /// Time until its deadline as the store saw it when it was claimed, ms.
+    pub left_ms: u64,
+    /// What is held for it.
+    pub ceiling: Ucr,
+    /// The rule it is priced by.
+    pub rule: Rule,
+    /// What was asked for.
+    pub asked: Asked,
+    /// All that the attempt needs, JSON.
+    pub payload: String,
+    /// What the submission before was about to send, JSON, or empty.
+    pub intent: String,
+    /// What the provider gave for it, JSON, or empty.
+    pub handle: String,
+    /// The output that is already stored and priced, JSON, or empty.
+    pub artifact: String,
+}
+
+/// What a claim brought.
+#[derive(Debug)]
+pub struct Claimed {
+    /// Jobs to run, at most as many as there were free slots.
+    pub jobs: Vec<ClaimedJob>,
+    /// The last entry of each stream as of before the claim read them, by stream key: where a waker
+    /// goes on from.
+    pub cursors: Vec<(String, String)>,
+    /// Jobs and entries that were ended or dropped on the way.
+    pub ended: u32,
+}
+
+/// The answer to a claim.
+#[derive(Debug)]
+pub enum ClaimOutcome {
+    /// These jobs are this worker's.
+    Claimed(Claimed),
+    /// This worker id is dead in this partition: drop its jobs there, take a new id.
+    Lost,
+}
+
+/// What is written down between two steps of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Before the POST; the number this submission gets.
+    Intent {
+        /// One more than the submissions before, or the same again after a take-over.
+        submission: u32,
+    },
+    /// The provider's handle, right after the POST.
+    Handle,
+    /// The stored, measured and priced output.
+    Artifact,
+}
+
+/// The answer to a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointOutcome {
+    /// It stands in the store.
+    Noted,
+    /// The token is no longer the current one: somebody else has the job.
+    Fenced,
+    /// The job is being cancelled: do not submit.
+    Cancelled,
+    /// The deadline has passed: do not submit.
+    TimedOut,
+    /// The intent's number is not the next one.
+    OutOfOrder,
+}
+
+/// What a worker learns with its heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeartbeatOutcome {
+    /// The lease goes on.
+    Renewed {
+        /// Jobs that are to be stopped.
+        stops: Vec<String>,
+        /// Entries pending under this worker.
+        pending: u32,
+        /// The schema that stands in the partition; empty before the first sweep.
+        schema: String,
+    },
+    /// This worker id is dead in this partition.
+    Lost,
+}
+
+/// A priced output.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// What the account pays.
+    pub captured: Ucr,
+    /// What the platform pays because the quote did not cover it.
+    pub absorbed: Ucr,
+    /// Measured length, ms.
+    pub measured_ms: Option<u64>,
+    /// The part of it that was charged, ms.
+    pub billable_ms: Option<u64>,
+    /// Words for what was odd, separated by commas.
+    pub flags: String,
+    /// Where the artifacts are and what they are, JSON.
+    pub result: String,
+}
+
+/// The answer to a settlement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SettleOutcome {
+    /// Charged and released.
+    Settled {
+        /// What the account paid.
+        captured: Ucr,
+        /// What it got back.
+        released: Ucr,
+        /// It had been settled with the same figures before.
+        replayed: bool,
+    },
+    /// It had been settled with other figures: nothing changed. Two prices for one job are a fault.
+    Mismatch {
+        /// What stands in the books.
+        captured: Ucr,
+    },
+    /// The token is no longer the current one.
+    Fenced,
+    /// The deadline has passed: everything was given back.
+    TimedOut,
+    /// It was cancelled: everything was given back.
+    Cancelled,
+    /// The charge is above the hold: refused.
+    AboveCeiling,
+}
+
+/// What a worker says of a submission that did not succeed.
+#[derive(Debug, Clone)]
+pub struct Failing {
+    /// Why.
+    pub class: FailureClass,
+    /// What the user is told.
+    pub message: String,
+    /// The submission has come to its end at the provider, or was never sent: nothing is owed.
+    pub has_verdict: bool,
+    /// Again later, or `None` for the end.
+    pub again: Option<Again>,
+}
+
+/// When and where a job runs again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// How long it waits, ms.
+    pub delay_ms: u64,
+    /// Tries spent from then on.
+    pub tries: u32,
+    /// The route from then on.
+    pub route: usize,
+}
+
+/// The answer to a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailOutcome {
+    /// The job runs again later, its hold stands.
+    Rescheduled,
+    /// The job has ended, everything was given back.
+    Ended(crate::domain::job::State),
+    /// The token is no longer the current one.
+    Fenced,
+}
+
+/// The answer to a deferral.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeferOutcome {
+    /// Put back, no try spent.
+    Deferred,
+    /// The job has ended meanwhile.
+    Ended,
+    /// The token is no longer the current one.
+    Fenced,
+}
+
+impl Store {
+    /// Takes up to as many ready jobs of one partition as `slots` says, by queue.
+    pub async fn claim(
+        &self,
+        partition: u16,
+        worker: &str,
+        lease_ms: u64,
+        slots: &[(String, u32)],
+        low_first: bool,
+    ) -> Result<ClaimOutcome, Error> {
+        let keys = self.keys(partition)?;
+        let queues: Vec<String> = slots.iter().map(|(queue, _)| queue.clone()).collect();
+        let streams = streams_of(keys, &queues);
+        let mut declared = vec![keys.meta(), keys.part("leases"), keys.part("dead")];
+        declared.extend(streams.iter().cloned());
+        let nonce = format!("{:016x}", rand::random::<u64>());
+        let order = if low_first { "1" } else { "" };
+        let mut args = vec![
+            worker.to_owned(),
+            lease_ms.to_string(),
+            nonce,
+            order.to_owned(),
+        ];
+        for (queue, free) in slots {
+            args.extend([queue.clone(), free.to_string()]);
+        }
+        let reply = self.run(&scripts::CLAIM, &declared, &args).await?;
+        match reply.word()?.as_str() {
+            "lost" => Ok(ClaimOutcome::Lost),
+            "claimed" => Ok(ClaimOutcome::Claimed(Claimed {
+                jobs: reply
+                    .rows(1)?
+                    .iter()
+                    .map(claimed_job)
+                    .collect::<Result<_, _>>()?,
+                cursors: streams.into_iter().zip(reply.texts(2)?).collect(),
+                ended: reply.number(3)?,
+            })),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// Writes a step of a submission down.
+    pub async fn checkpoint(
+        &self,
+        job: &JobId,
+        token: &str,
+        step: Step,
+        record: &str,
+    ) -> Result<CheckpointOutcome, Error> {
+        let keys = self.keys(job.partition())?;
+        let keys = [keys.meta(), keys.job(job), keys.work(job)];
+        let (script, word, submission) = match step {
+            Step::Intent { submission } => (&scripts::CHECKPOINT_INTENT, "intent", submission),
+            Step::Handle => (&scripts::CHECKPOINT, "handle", 0),
+            Step::Artifact => (&scripts::CHECKPOINT, "artifact", 0),
+        };
+        let args = [
+            job.to_string(),
+            token.to_owned(),
+            word.to_owned(),
+            record.to_owned(),
+            submission.to_string(),
+        ];
+        let reply = self.run(script, &keys, &args).await?;
+        match reply.word()?.as_str() {
+            "noted" => Ok(CheckpointOutcome::Noted),
+            "fenced" => Ok(CheckpointOutcome::Fenced),
+            "cancelled" => Ok(CheckpointOutcome::Cancelled),
+            "timed_out" => Ok(CheckpointOutcome::TimedOut),
+            "out_of_order" => Ok(CheckpointOutcome::OutOfOrder),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// Renews a worker's lease in one partition.
+    pub async fn heartbeat(
+        &self,
+        partition: u16,
+        worker: &str,
+        lease_ms: u64,
+        queues: &[String],
+        about: &str,
+        stopped: &[String],
+    ) -> Result<HeartbeatOutcome, Error> {
+        let keys = self.keys(partition)?;
+        let mut declared = vec![
+            keys.meta(),
+            keys.part("leases"),
+            keys.part("dead"),
+            keys.stops(worker),
+            keys.part("workers"),
+        ];
+        declared.extend(streams_of(keys, queues));
+        let mut args = vec![worker.to_owned(), lease_ms.to_string(), about.to_owned()];
+        args.extend_from_slice(stopped);
+        let reply = self.run(&scripts::HEARTBEAT, &declared, &args).await?;
+        match reply.word()?.as_str() {
+            "lost" => Ok(HeartbeatOutcome::Lost),
+            "renewed" => Ok(HeartbeatOutcome::Renewed {
+                stops: reply.texts(1)?,
+                pending: reply.number(2)?,
+                schema: reply.text(3)?,
+            }),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// Ends a successful job: capture, release, acknowledge, journal, next of the lane.
+    pub async fn settle(
+        &self,
+        job: &JobId,
+        token: &str,
+        settlement: &Settlement,
+    ) -> Result<SettleOutcome, Error> {
+        let keys = self.keys(job.partition())?;
+        let keys = [keys.meta(), keys.job(job), keys.work(job)];
+        let ms = |ms: Option<u64>| ms.map(|ms| ms.to_string()).unwrap_or_default();
+        let args = [
+            job.to_string(),
+            token.to_owned(),
+            settlement.captured.to_string(),
+            settlement.absorbed.to_string(),
+            ms(settlement.measured_ms),
+            ms(settlement.billable_ms),
+            settlement.flags.clone(),
+            settlement.result.clone(),
+        ];
+        let reply = self.run(&scripts::SETTLE, &keys, &args).await?;
+        let word = reply.word()?;
+        match word.as_str() {
+            "settled" | "replayed" => Ok(SettleOutcome::Settled {
+                captured: reply.number(1)?,
+                released: reply.number(2)?,
+                replayed: word == "replayed",
+            }),
+            "mismatch" => Ok(SettleOutcome::Mismatch {
+                captured: reply.number(1)?,
+            }),
+            "fenced" => Ok(SettleOutcome::Fenced),
+            "timed_out" => Ok(SettleOutcome::TimedOut),
+            "cancelled" => Ok(SettleOutcome::Cancelled),
+            "above_ceiling" => Ok(SettleOutcome::AboveCeiling),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// Says that a submission did not succeed, and what follows.
+    pub async fn fail(
+        &self,
+        job: &JobId,
+        token: &str,
+        failing: &Failing,
+    ) -> Result<FailOutcome, Error> {
+        let keys = self.keys(job.partition())?;
+        let keys = [keys.meta(), keys.job(job), keys.work(job)];
+        let again = failing.again.unwrap_or(Again {
+            delay_ms: 0,
+            tries: 0,
+            route: 0,
+        });
+        let args = [
+            job.to_string(),
+            token.to_owned(),
+            if failing.again.is_some() {
+                "again"
+            } else {
+                "end"
+            }
+            .to_owned(),
+            failing.class.as_str().to_owned(),
+            failing.message.clone(),
+            again.delay_ms.to_string(),
+            again.tries.to_string(),
+            again.route.to_string(),
+            if failing.has_verdict { "1" } else { "" }.to_owned(),
+        ];
+        let reply = self.run(&scripts::FAIL, &keys, &args).await?;
+        match reply.word()?.as_str() {
+            "rescheduled" => Ok(FailOutcome::Rescheduled),
+            "fenced" => Ok(FailOutcome::Fenced),
+            word => match crate::domain::job::State::from_word(word) {
+                Some(state) if state.is_terminal() => Ok(FailOutcome::Ended(state)),
+                Some(_) | None => reply.unknown(),
+            },
+        }
+    }
+
+    /// Puts a job back without spending a try. `keep` hands intent and handle over to the next
+    /// worker; without it the submission must have its verdict.
+    pub async fn defer(
+        &self,
+        job: &JobId,
+        token: &str,
+        delay_ms: u64,
+        reason: &str,
+        keep: bool,
+    ) -> Result<DeferOutcome, Error> {
+        let keys = self.keys(job.partition())?;
+        let keys = [keys.meta(), keys.job(job), keys.work(job)];
+        let args = [
+            job.to_string(),
+            token.to_owned(),
+            delay_ms.to_string(),
+            reason.to_owned(),
+            if keep { "1" } else { "" }.to_owned(),
+        ];
+        let reply = self.run(&scripts::DEFER, &keys, &args).await?;
+        match reply.word()?.as_str() {
+            "deferred" => Ok(DeferOutcome::Deferred),
+            "cancelled" | "timed_out" => Ok(DeferOutcome::Ended),
+            "fenced" => Ok(DeferOutcome::Fenced),
+            _ => reply.unknown(),
+        }
+    }
+}
+
+/// Reads one row of a claim, in the order in which `claim.lua` returns it.
+fn claimed_job(row: &Reply) -> Result<ClaimedJob, Error> {
+    let bad = |what: &str| Error::Reply {
+        script: "claim",
+        detail: format!("the job's {what}"),
+    };
+    let max_ms = row.text(13)?;
+    Ok(ClaimedJob {
+        job: JobId::try_from(row.text(0)?).map_err(|_| bad("id"))?,
+        token: row.text(1)?,
+        account: AccountId::try_from(row.text(2)?).map_err(|_| bad("account"))?,
+        tool: row.text(3)?,
+        queue: row.text(4)?,
+        stage: Stage::from_word(&row.text(5)?).ok_or_else(|| bad("stage"))?,
+        tries: row.number(6)?,
+        takeovers: row.number(7)?,
+        submissions: row.number(8)?,
+        route: row.number(9)?,
+        left_ms: row.number(10)?,
+        ceiling: row.number(11)?,
+        rule: row.number(12)?,
+        asked: Asked {
+            max_ms: max_ms.parse().ok(),
+            outputs: row.number(14)?,
+        },
+        payload: row.text(15)?,
+        intent: row.text(16)?,
+        handle: row.text(17)?,
+        artifact: row.text(18)?,
+    })
+}

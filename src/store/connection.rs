@@ -1,0 +1,109 @@
+//! Connections: one pool for commands, and connections of their own for blocking reads.
+//!
+//! All commands of a process share a few multiplexed connections from the pool. A blocking read never
+//! happens on a pooled one: it would stall everybody behind it.
+
+use std::time::Duration;
+
+use deadpool_redis::{Manager, Pool, Runtime};
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
+use tokio::sync::RwLock;
+
+use super::error::Error;
+
+/// How connections are made and how long an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectionOptions {
+    /// Connections in the pool.
+    pub pool_size: usize,
+    /// Longest time to connect, ms.
+    pub connect_timeout_ms: u64,
+    /// Longest wait for the answer to one command, ms.
+    pub response_timeout_ms: u64,
+}
+
+/// The process's connections to one server.
+pub(super) struct Connections {
+    info: ConnectionInfo,
+    options: ConnectionOptions,
+    pool: Pool,
+    shared: RwLock<Option<MultiplexedConnection>>,
+}
+
+impl Connections {
+    pub(super) fn new(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
+        let unusable = |error: redis::RedisError| {
+            Error::Unreachable(format!("the address is not usable: {error}"))
+        };
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(Duration::from_secs(15))
+            .with_interval(Duration::from_secs(5));
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(keepalive)
+            .set_user_timeout(Duration::from_secs(30));
+        let info = url
+            .into_connection_info()
+            .map_err(unusable)?
+            .set_tcp_settings(tcp);
+        let connect = Duration::from_millis(options.connect_timeout_ms);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(connect))
+            .set_response_timeout(Some(Duration::from_millis(options.response_timeout_ms)));
+        let manager = Manager::new_with_config(info.clone(), config).map_err(unusable)?;
+        let pool = Pool::builder(manager)
+            .max_size(options.pool_size)
+            .wait_timeout(Some(connect))
+            .create_timeout(Some(connect))
+            .recycle_timeout(Some(connect))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::Unreachable(error.to_string()))?;
+        Ok(Self {
+            info,
+            options,
+            pool,
+            shared: RwLock::new(None),
+        })
+    }
+
+    /// A connection for ordinary commands. Clones share one socket and pipeline by themselves, which
+    /// costs a fraction of taking a pooled one (and its PING) for each call.
+    pub(super) async fn get(&self) -> Result<MultiplexedConnection, Error> {
+        if let Some(connection) = self.shared.read().await.as_ref() {
+            return Ok(connection.clone());
+        }
+        let mut shared = self.shared.write().await;
+        if let Some(connection) = shared.as_ref() {
+            return Ok(connection.clone());
+        }
+        let pooled = self
+            .pool
+            .get()
+            .await
+            .map_err(|e| Error::Unreachable(e.to_string()))?;
+        let connection = (*pooled).clone();
+        *shared = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Forgets the shared connection after an error on it, so that the next call makes a new one.
+    pub(super) async fn forget(&self) {
+        *self.shared.write().await = None;
+    }
+
+    /// A connection of its own for blocking reads: no response timeout, since the read itself waits.
+    pub(super) async fn dedicated(&self) -> Result<MultiplexedConnection, Error> {
+        let client = Client::open(self.info.clone())
+            .map_err(|error| Error::Unreachable(error.to_string()))?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_millis(self.options.connect_timeout_ms)))
+            .set_response_timeout(None);
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| Error::Unreachable(error.to_string()))
+    }
+}

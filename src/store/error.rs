@@ -1,0 +1,71 @@
+//! What can go wrong between this process and the store.
+
+use redis::RedisError;
+
+/// A call to the store that has no outcome of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection could be made: nothing was sent, nothing happened.
+    #[error("reach the store: {0}")]
+    Unreachable(String),
+    /// The call was sent and its answer never came: it may have happened or not. Repeating it with
+    /// the same operation id, idempotency key or token says which.
+    #[error("learn the outcome, the connection was lost: {0}")]
+    Unknown(String),
+    /// The server's memory is full; the script was refused before its first line.
+    #[error("write, the store's memory is full (raise maxmemory, or free some)")]
+    Full,
+    /// The server cannot be used as a store as it is.
+    #[error("use this server as a store: {0}")]
+    Unfit(String),
+    /// The store was made by another version or with other settings.
+    #[error("open the store: {0}")]
+    Incompatible(String),
+    /// The server answered a script with an error; nothing after the error was done.
+    #[error("run {script}: {message}")]
+    Script {
+        /// The script's name.
+        script: &'static str,
+        /// The server's words.
+        message: String,
+    },
+    /// The answer is not one that this version knows.
+    #[error("understand the answer of {script}: {detail}")]
+    Reply {
+        /// The script's name, or the command's.
+        script: &'static str,
+        /// What was found instead.
+        detail: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unknown(_) => true,
+            Self::Full
+            | Self::Unfit(_)
+            | Self::Incompatible(_)
+            | Self::Script { .. }
+            | Self::Reply { .. } => false,
+        }
+    }
+
+    /// Sorts an error of the client by what is known about the call.
+    pub(super) fn of(script: &'static str, error: &RedisError) -> Self {
+        match error.code() {
+            Some("OOM") => Self::Full,
+            // The server is up but not ready, or no longer the one that may write.
+            Some("LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN") => {
+                Self::Unreachable(error.to_string())
+            }
+            Some(_) => Self::Script {
+                script,
+                message: error.to_string(),
+            },
+            None if error.is_connection_refusal() => Self::Unreachable(error.to_string()),
+            None => Self::Unknown(error.to_string()),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! What producers do: quote, submit, cancel.
+
+use super::{Error, Store, keys, scripts};
+use crate::domain::credits::Ucr;
+use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
+use crate::domain::job::{Priority, State};
+use crate::domain::pricing::{Asked, Rule};
+
+/// A job to be held for and queued.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Who pays.
+    pub account: AccountId,
+    /// Made by the producer before the call.
+    pub job: JobId,
+    /// What makes two requests the same request.
+    pub fingerprint: String,
+    /// The ceiling: what is held.
+    pub ceiling: Ucr,
+    /// The tool's name.
+    pub tool: String,
+    /// Where it waits.
+    pub queue: String,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Which catalogue priced it.
+    pub price_version: String,
+    /// The rule it is priced by, whatever the catalogue says later.
+    pub rule: Rule,
+    /// What was asked for.
+    pub asked: Asked,
+    /// Longest time from its first claim to its end, ms.
+    pub deadline_ms: u64,
+    /// How long it waits before it is due, ms.
+    pub delay_ms: u64,
+    /// All that the attempt needs, JSON.
+    pub payload: String,
+    /// The producer's key for this click; without one the job id is the key.
+    pub idempotency_key: Option<IdempotencyKey>,
+    /// The quote it was confirmed with.
+    pub quote: Option<String>,
+    /// The most the producer is willing to have held.
+    pub max: Option<Ucr>,
+}
+
+/// A job that is held for and queued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job: another one than was sent where the call is a replay.
+    pub job: JobId,
+    /// What is held for it, or was.
+    pub hold: Ucr,
+    /// Where it stands.
+    pub state: State,
+    /// The idempotency key, or the job id, had been before.
+    pub replayed: bool,
+}
+
+/// Why nothing was held.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitRefusal {
+    /// There is no such account.
+    #[error("there is no account {0}")]
+    UnknownAccount(AccountId),
+    /// The account may not spend.
+    #[error("the account is {0}")]
+    AccountClosed(String),
+    /// The idempotency key was used for another request.
+    #[error("the idempotency key was used for another request, job {0}")]
+    KeyMismatch(String),
+    /// The quote is gone.
+    #[error("the quote has expired, ask for a new one")]
+    QuoteExpired,
+    /// The ceiling is above what the producer would pay.
+    #[error("the ceiling is {} credits, above the maximum given", ceiling.credits())]
+    AboveMax {
+        /// What would be held.
+        ceiling: Ucr,
+    },
+    /// Not enough credits.
+    #[error("{} credits are needed, {available_ucr} micro-credits are available", need.credits())]
+    Insufficient {
+        /// What would be held.
+        need: Ucr,
+        /// What can be spent, micro-credits; negative while there is debt.
+        available_ucr: i64,
+    },
+    /// The store has as many open jobs as it takes.
+    #[error("the queue is full, try again later")]
+    QueueFull,
+    /// The account has as many waiting jobs as it may.
+    #[error("the account's lane is full, wait for some of its jobs to end")]
+    LaneFull,
+    /// The payload is too long.
+    #[error("the payload has {bytes} bytes, at most {max} are taken")]
+    PayloadTooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        max: usize,
+    },
+    /// The time it is due lies too far ahead.
+    #[error("a job can be scheduled at most {max_ms} ms ahead")]
+    TooFarAhead {
+        /// How far it may lie ahead.
+        max_ms: u64,
+    },
+}
+
+/// Accepted or refused; the third answer, unknown, is [`Error::Unknown`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmitOutcome {
+    /// Held and queued.
+    Accepted(Submitted),
+    /// Nothing happened.
+    Refused(SubmitRefusal),
+}
+
+/// A quote as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredQuote {
+    /// The quote, JSON, as it was given.
+    pub quote: String,
+    /// Until when it can be used, ms since 1970.
+    pub expires_at_ms: u64,
+}
+
+/// What happened to a cancel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It waited; now it has ended and everything is given back.
+    Cancelled {
+        /// What was given back.
+        released: Ucr,
+    },
+    /// It runs; its worker is told, and at the latest after the grace it ends, uncharged.
+    Cancelling,
+    /// It had ended before.
+    Ended(State),
+    /// There is no such job.
+    UnknownJob,
+}
+
+impl Store {
+    /// Keeps a quote for as long as quotes stand. `None` where there is no such account.
+    pub async fn keep_quote(
+        &self,
+        account: &AccountId,
+        quote: &str,
+        json: &str,
+    ) -> Result<Option<u64>, Error> {
+        let keys = self.keys(account.partition(self.partitions()))?;
+        let keys = [keys.meta(), keys.account(account), keys.quote(quote)];
+        let args = [json.to_owned(), self.options().quote_ttl_ms.to_string()];
+        let reply = self.run(&scripts::QUOTE, &keys, &args).await?;
+        match reply.word()?.as_str() {
+            "stored" => Ok(Some(reply.number(1)?)),
+            "unknown_account" => Ok(None),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// A quote that still stands.
+    pub async fn quote(
+        &self,
+        account: &AccountId,
+        quote: &str,
+    ) -> Result<Option<StoredQuote>, Error> {
+        let mut ask = redis::pipe();
+        let key = self
+            .keys(account.partition(self.partitions()))?
+            .quote(quote);
+        ask.cmd("HMGET").arg(key).arg("quote").arg("expires_at");
+        let ((quote, expires),): ((Option<String>, Option<u64>),) =
+            self.read("quote", &ask).await?;
+        Ok(quote
+            .zip(expires)
+            .map(|(quote, expires_at_ms)| StoredQuote {
+                quote,
+                expires_at_ms,
+            }))
+    }
+
+    /// The job an idempotency key made before, with what is or was held for it.
+    pub async fn job_by_key(
+        &self,
+        account: &AccountId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<JobId>, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("GET").arg(
+            self.keys(account.partition(self.partitions()))?
+                .idempotency(account, key),
+        );
+        let (job,): (Option<String>,) = self.read("idem", &ask).await?;
+        Ok(job.and_then(|id| JobId::try_from(id).ok()))
+    }
+
+    /// Holds the ceiling and queues the job, both or neither.
+    pub async fn submit(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
+        let options = self.options();
+        let refused = |refusal| Ok(SubmitOutcome::Refused(refusal));
+        if job.payload.len() > options.payload_max_bytes {
+            let (bytes, max) = (job.payload.len(), options.payload_max_bytes);
+            return refused(SubmitRefusal::PayloadTooLarge { bytes, max });
+        }
+        if job.delay_ms > options.schedule_ahead_ms {
+            return refused(SubmitRefusal::TooFarAhead {
+                max_ms: options.schedule_ahead_ms,
+            });
+        }
+        let reply = match self.check_admission().await {
+            Ok(()) => {
+                self.run(
+                    &scripts::SUBMIT,
+                    &self.submit_keys(job)?,
+                    &self.submit_args(job),
+                )
+                .await
+            }
+            Err(error) => Err(error),
+        };
+        let reply = match reply {
+            // A call that came before may have got through: what is there decides.
+            Err(Error::Full) => return self.submitted_before(job).await,
+            other => other?,
+        };
+        let word = reply.word()?;
+        match word.as_str() {
+            "held" | "replayed" => {
+                let id = reply.text(1)?;
+                let state = reply.text(3)?;
+                let (Ok(id), Some(state)) = (JobId::try_from(id), State::from_word(&state)) else {
+                    return reply.unknown();
+                };
+                let (hold, replayed) = (reply.number(2)?, word == "replayed");
+                Ok(SubmitOutcome::Accepted(Submitted {
+                    job: id,
+                    hold,
+                    state,
+                    replayed,
+                }))
+            }
+            "unknown_account" => refused(SubmitRefusal::UnknownAccount(job.account.clone())),
+            "account_closed" => refused(SubmitRefusal::AccountClosed(reply.text(1)?)),
+            "key_mismatch" => refused(SubmitRefusal::KeyMismatch(reply.text(1)?)),
+            "quote_expired" => refused(SubmitRefusal::QuoteExpired),
+            "above_max" => refused(SubmitRefusal::AboveMax {
+                ceiling: reply.number(1)?,
+            }),
+            "queue_full" => refused(SubmitRefusal::QueueFull),
+            "lane_full" => refused(SubmitRefusal::LaneFull),
+            "insufficient" => refused(SubmitRefusal::Insufficient {
+                need: reply.number(1)?,
+                available_ucr: reply.number(2)?,
+            }),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// With memory full nothing new is taken, but a job that is there is still found.
+    async fn submitted_before(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
+        let id = match &job.idempotency_key {
+            Some(key) => self.job_by_key(&job.account, key).await?,
+            None => Some(job.job.clone()),
+        };
+        let Some(id) = id else {
+            return Err(Error::Full);
+        };
+        let mut ask = redis::pipe();
+        let key = self.keys(id.partition())?.job(&id);
+        ask.cmd("HMGET")
+            .arg(key)
+            .arg("fingerprint")
+            .arg("hold_ucr")
+            .arg("state");
+        let ((fingerprint, hold, state),): ((Option<String>, Option<i64>, Option<String>),) =
+            self.read("job", &ask).await?;
+        let state = state.and_then(|word| State::from_word(&word));
+        match (fingerprint, hold.and_then(|ucr| Ucr::new(ucr).ok()), state) {
+            (Some(print), Some(hold), Some(state)) if print == job.fingerprint => {
+                Ok(SubmitOutcome::Accepted(Submitted {
+                    job: id,
+                    hold,
+                    state,
+                    replayed: true,
+                }))
+            }
+            (Some(_), _, _) => Ok(SubmitOutcome::Refused(SubmitRefusal::KeyMismatch(
+                id.to_string(),
+            ))),
+            (None, _, _) => Err(Error::Full),
+        }
+    }
+
+    fn submit_keys(&self, job: &NewJob) -> Result<Vec<String>, Error> {
+        let keys = self.keys(job.account.partition(self.partitions()))?;
+        let account = &job.account;
+        let idempotency = match &job.idempotency_key {
+            Some(key) => keys.idempotency(account, key),
+            None => keys.job(&job.job),
+        };
+        Ok(vec![
+            keys.meta(),
+            keys.account(account),
+            keys.grants(account),
+            keys.job(&job.job),
+            keys.payload(&job.job),
+            idempotency,
+            keys.quote(job.quote.as_deref().unwrap_or_default()),
+            keys.active(account, &job.queue),
+            keys.lane(account, &job.queue),
+            keys.ready(&job.queue, job.priority.as_str()),
+            keys.timeline(&job.job),
+            keys.jobs_of(account),
+            keys.part("deadlines"),
+            keys.part("due"),
+            keys.part("journal"),
+            keys.part("events"),
+            keys.part("queues"),
+            keys.part("lanes"),
+        ])
+    }
+
+    fn submit_args(&self, job: &NewJob) -> Vec<String> {
+        let options = self.options();
+        let room = options.queue_room / u64::from(self.partitions().max(1));
+        vec![
+            job.account.to_string(),
+            job.job.to_string(),
+            job.fingerprint.clone(),
+            job.ceiling.to_string(),
+            job.tool.clone(),
+            job.queue.clone(),
+            job.priority.as_str().to_owned(),
+            job.price_version.clone(),
+            job.rule.to_string(),
+            job.asked
+                .max_ms
+                .map(|ms| ms.to_string())
+                .unwrap_or_default(),
+            job.asked.outputs.to_string(),
+            job.deadline_ms.to_string(),
+            options.queue_ttl_ms.to_string(),
+            job.delay_ms.to_string(),
+            options.max_active.to_string(),
+            room.to_string(),
+            options.lane_max.to_string(),
+            job.payload.clone(),
+            job.idempotency_key
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            job.quote.clone().unwrap_or_default(),
+            job.max.map(|max| max.to_string()).unwrap_or_default(),
+        ]
+    }
+
+    /// Ends a waiting job now, or flags a running one.
+    pub async fn cancel(&self, job: &JobId, actor: &str) -> Result<CancelOutcome, Error> {
+        let keys = self.keys(job.partition())?;
+        let keys = [keys.meta(), keys.job(job)];
+        let grace = self.options().cancel_grace_ms.to_string();
+        let args = [job.to_string(), grace, actor.to_owned()];
+        let reply = self.run(&scripts::CANCEL, &keys, &args).await?;
+        match reply.word()?.as_str() {
+            "cancelled" => Ok(CancelOutcome::Cancelled {
+                released: reply.number(1)?,
+            }),
+            "cancelling" => Ok(CancelOutcome::Cancelling),
+            "ended" => match State::from_word(&reply.text(1)?) {
+                Some(state) => Ok(CancelOutcome::Ended(state)),
+                None => reply.unknown(),
+            },
+            "unknown_job" => Ok(CancelOutcome::UnknownJob),
+            _ => reply.unknown(),
+        }
+    }
+
+    /// A new job id in the account's partition.
+    pub fn new_job_id(&self, account: &AccountId) -> JobId {
+        JobId::new(account.partition(self.partitions()), uuid::Uuid::now_v7())
+    }
+
+    /// The queues that have ever had a job, over all partitions.
+    pub async fn queues(&self) -> Result<Vec<String>, Error> {
+        let mut names = std::collections::BTreeSet::new();
+        for partition in &self.inner.partitions {
+            let mut ask = redis::pipe();
+            ask.cmd("SMEMBERS").arg(partition.part("queues"));
+            let (found,): (Vec<String>,) = self.read("queues", &ask).await?;
+            names.extend(found);
+        }
+        Ok(names.into_iter().collect())
+    }
+}
+
+/// The streams of a queue in `keys`, as declared by `claim` and `heartbeat`.
+pub(super) fn streams_of(keys: &keys::Keys, queues: &[String]) -> Vec<String> {
+    queues
+        .iter()
+        .flat_map(|queue| keys.streams(queue))
+        .collect()
+}

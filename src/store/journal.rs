@@ -1,0 +1,116 @@
+//! Reading the journal: every credit movement of a partition, in order.
+
+use serde::Deserialize;
+
+use super::{Error, Store};
+
+/// One entry as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// `<epoch>-<sequence>`.
+    pub id: String,
+    /// The exact body; its hash covers these bytes.
+    pub body: String,
+    /// sha1hex(hash of the entry before .. body).
+    pub hash: String,
+}
+
+/// The body of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct JournalBody {
+    /// The partition's sequence, without gaps.
+    pub seq: u64,
+    /// When, ms since 1970.
+    pub at_ms: u64,
+    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`.
+    pub kind: String,
+    /// Operation id, idempotency key or failure class, by kind.
+    pub op: String,
+    /// The account.
+    pub account: String,
+    /// The account's own sequence, without gaps.
+    pub account_seq: u64,
+    /// The job, or empty.
+    pub job: String,
+    /// Postings: which book, by how many micro-credits. They sum to zero.
+    pub post: Vec<(String, i64)>,
+    /// The job's whole hold, in `settle` and `release`.
+    #[serde(default)]
+    pub hold_ucr: i64,
+    /// Why, in `grant`.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A page of a partition's journal.
+#[derive(Debug, Clone)]
+pub struct JournalPage {
+    /// Its entries, oldest first.
+    pub entries: Vec<JournalEntry>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A stream's entry: its id, then its fields.
+type Row = (String, Vec<(String, String)>);
+
+impl JournalEntry {
+    /// The body, understood; `None` where it is not a journal body.
+    pub fn body(&self) -> Option<JournalBody> {
+        serde_json::from_str(&self.body).ok()
+    }
+}
+
+impl Store {
+    /// A page of a partition's journal, from an id on (`-` for the first).
+    pub async fn journal(
+        &self,
+        partition: u16,
+        from: &str,
+        limit: usize,
+    ) -> Result<JournalPage, Error> {
+        let mut ask = redis::pipe();
+        let stream = self.keys(partition)?.part("journal");
+        ask.cmd("XRANGE")
+            .arg(stream)
+            .arg(from)
+            .arg("+")
+            .arg("COUNT")
+            .arg(limit);
+        let (rows,): (Vec<Row>,) = self.read("journal", &ask).await?;
+        let full = rows.len() >= limit;
+        let entries: Vec<JournalEntry> = rows
+            .into_iter()
+            .map(|(id, fields)| {
+                let field = |name: &str| {
+                    fields
+                        .iter()
+                        .find(|(n, _)| n == name)
+                        .map(|(_, v)| v.clone())
+                        .unwrap_or_default()
+                };
+                JournalEntry {
+                    id,
+                    body: field("b"),
+                    hash: field("h"),
+                }
+            })
+            .collect();
+        let next = entries
+            .last()
+            .filter(|_| full)
+            .map(|entry| format!("({}", entry.id));
+        Ok(JournalPage { entries, next })
+    }
+
+    /// The newest sequence of a partition's journal and the hash of that entry.
+    pub async fn journal_head(&self, partition: u16) -> Result<(u64, String), Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("HMGET")
+            .arg(self.keys(partition)?.meta())
+            .arg("seq")
+            .arg("hash");
+        let ((seq, hash),): ((Option<u64>, Option<String>),) = self.read("meta", &ask).await?;
+        Ok((seq.unwrap_or(0), hash.unwrap_or_default()))
+    }
+}

@@ -1,0 +1,176 @@
+//! Every key of the store has its function here: `ml:{tag}:<noun>:<id>`.
+//!
+//! All keys of a partition carry its tag, so that each script stays in one slot of a cluster. The
+//! same names are built in `lua/lib/base.lua` from the first key of a call.
+
+use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
+
+/// Slots of a Redis Cluster.
+const SLOTS: u32 = 16_384;
+
+/// The key that says what this store is: schema, number of partitions, tags.
+pub(super) const STORE_META: &str = "ml:{meta}:store:meta";
+
+/// The classes of ready streams, in the order in which they are served and declared.
+pub(super) const CLASSES: [&str; 4] = ["resume", "high", "normal", "low"];
+
+/// Tags whose slots lie evenly over the slot range, so that a cluster's masters share the work.
+pub(super) fn spread_tags(partitions: u16) -> Vec<String> {
+    let share = SLOTS.div_ceil(u32::from(partitions));
+    (0..partitions)
+        .map(|partition| {
+            (0u32..)
+                .map(|n| format!("p{partition:02x}{}", suffix(n)))
+                .find(|tag| slot(tag) / share == u32::from(partition))
+                .unwrap_or_default()
+        })
+        .collect()
+}
+
+fn slot(tag: &str) -> u32 {
+    u32::from(crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes())) % SLOTS
+}
+
+fn suffix(n: u32) -> String {
+    if n == 0 {
+        String::new()
+    } else {
+        format!("-{n}")
+    }
+}
+
+/// The keys of one partition.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    tag: String,
+}
+
+impl Keys {
+    pub(super) fn new(tag: &str) -> Self {
+        Self {
+            tag: tag.to_owned(),
+        }
+    }
+
+    fn key(&self, noun: &str, id: &str) -> String {
+        format!("ml:{{{}}}:{noun}:{id}", self.tag)
+    }
+
+    /// Hash: epoch, sequence and hash of the journal, clocks of the sweep.
+    pub(super) fn meta(&self) -> String {
+        self.part("meta")
+    }
+
+    /// One of the partition's own keys: `deadlines`, `due`, `journal`, ...
+    pub(super) fn part(&self, id: &str) -> String {
+        self.key("part", id)
+    }
+
+    /// Hash: an account's balances and totals.
+    pub(super) fn account(&self, account: &AccountId) -> String {
+        self.key("acct", account.as_str())
+    }
+
+    /// Hash: an account's live grants.
+    pub(super) fn grants(&self, account: &AccountId) -> String {
+        self.key("grants", account.as_str())
+    }
+
+    /// Hash: operation id to outcome; never expires.
+    pub(super) fn operations(&self, account: &AccountId) -> String {
+        self.key("ops", account.as_str())
+    }
+
+    /// Sorted set: an account's jobs by the time they were submitted.
+    pub(super) fn jobs_of(&self, account: &AccountId) -> String {
+        self.key("jobs", account.as_str())
+    }
+
+    /// String: the job that an idempotency key made.
+    pub(super) fn idempotency(&self, account: &AccountId, key: &IdempotencyKey) -> String {
+        self.key("idem", &format!("{account}:{key}"))
+    }
+
+    /// Hash: a stored quote; expires by itself.
+    pub(super) fn quote(&self, quote: &str) -> String {
+        self.key("quote", quote)
+    }
+
+    /// Hash: a job.
+    pub(super) fn job(&self, job: &JobId) -> String {
+        self.key("job", job.as_str())
+    }
+
+    /// String: what the producer asked for and all that the attempt needs, JSON.
+    pub(super) fn payload(&self, job: &JobId) -> String {
+        self.key("payload", job.as_str())
+    }
+
+    /// Hash: intent, handle and artifact of the current submission, JSON each.
+    pub(super) fn work(&self, job: &JobId) -> String {
+        self.key("work", job.as_str())
+    }
+
+    /// String: a line per event of a job.
+    pub(super) fn timeline(&self, job: &JobId) -> String {
+        self.key("timeline", job.as_str())
+    }
+
+    /// Set: an account's jobs in a queue that are ready, running or deferred.
+    pub(super) fn active(&self, account: &AccountId, queue: &str) -> String {
+        self.key("active", &format!("{account}:{queue}"))
+    }
+
+    /// Sorted set: an account's jobs in a queue that wait for one of its active ones to end.
+    pub(super) fn lane(&self, account: &AccountId, queue: &str) -> String {
+        self.key("lane", &format!("{account}:{queue}"))
+    }
+
+    /// The same for a member of the lanes index, `<account>:<queue>`.
+    pub(super) fn lane_of(&self, member: &str) -> String {
+        self.key("lane", member)
+    }
+
+    /// Stream: jobs of a queue and class that a worker can take.
+    pub(super) fn ready(&self, queue: &str, class: &str) -> String {
+        self.key("ready", &format!("{queue}:{class}"))
+    }
+
+    /// Set: jobs that a worker has to stop.
+    pub(super) fn stops(&self, worker: &str) -> String {
+        self.key("stops", worker)
+    }
+
+    /// Hash: what a provider may still be doing for us.
+    pub(super) fn obligation(&self, id: &str) -> String {
+        self.key("obligation", id)
+    }
+
+    /// The four streams of a queue, in the order of [`CLASSES`].
+    pub(super) fn streams(&self, queue: &str) -> [String; 4] {
+        CLASSES.map(|class| self.ready(queue, class))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_spread_evenly_over_the_slots() {
+        for partitions in [1, 3, 8, 64] {
+            let tags = spread_tags(partitions);
+            let share = SLOTS.div_ceil(u32::from(partitions));
+            for (n, tag) in tags.iter().enumerate() {
+                assert_eq!(slot(tag) / share, u32::try_from(n).unwrap(), "{tag}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_of_a_partition_carries_its_tag() {
+        let keys = Keys::new("p03");
+        assert_eq!(keys.meta(), "ml:{p03}:part:meta");
+        assert_eq!(keys.ready("video", "low"), "ml:{p03}:ready:video:low");
+    }
+}

@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- cancel: ends a waiting job now; flags a running one, which the worker or the sweep then ends.
+-- uses: base, account, queue, job
+-- KEYS 1 part:meta  2 job
+-- ARGV 1 time or ''  2 job  3 grace_ms  4 actor
+-- replies: cancelled released_ucr | cancelling | ended state | unknown_job
+-- invariant: after the flag no later word of the worker can charge the job.
+
+local part = load_part()
+local job = load_job(ARGV[2])
+if not job then return { 'unknown_job' } end
+if TERMINAL[job.state] then return { 'ended', job.state } end -- guard: cancel_once
+if job.state == 'running' then
+  if job.cancel_at > 0 then return { 'cancelling' } end
+  touch(key('stops', job.worker), PREFIX .. 'part:control', key('timeline', job.id))
+  local until_ms = math.min(job.deadline_at, part.now + tonumber(ARGV[3]))
+  -- point of no return
+  redis.call('HSET', KEYS[2], 'cancel_at', int(part.now))
+  redis.call('ZADD', PREFIX .. 'part:deadlines', int(until_ms), job.id)
+  redis.call('SADD', key('stops', job.worker), job.id)
+  redis.call('XADD', PREFIX .. 'part:control', 'MAXLEN', '~', 1000, '*', 'w', job.worker)
+  event(part, job.id, job.account, 'cancelling', ARGV[4])
+  return { 'cancelling' }
+end
+local plan = plan_end(part, job, { state = 'cancelled', class = '', capture = 0, absorbed = 0, by = 'cancel',
+  detail = ARGV[4] })
+-- point of no return
+commit_end(part, plan, { 'token', '', 'cancel_at', int(part.now) })
+return { 'cancelled', int(plan.released) }

@@ -1,0 +1,96 @@
+#!lua flags=allow-oom
+-- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
+-- uses: base, account, queue, job
+-- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
+-- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
+--      6.. a queue and its free slots, in the order of KEYS
+-- replies: lost | claimed {job...} {last id of each stream} ended
+-- invariant: a job that is handed out is running under this worker and no other token is valid.
+--
+-- This is the one script that learns its keys by its first write (reading from the group). An entry
+-- that it could not turn into a running job stays pending, and reap puts it back.
+
+local part, worker, lease_ms = load_part(), ARGV[2], tonumber(ARGV[3])
+local lease = tonumber(redis.call('ZSCORE', KEYS[2], worker) or '0')
+if redis.call('ZSCORE', KEYS[3], worker) then return { 'lost' } end -- guard: claim_dead_worker
+local away = part.now - part.tick_ms > lease_ms / 2 or part.now < part.reap_after_ms
+if lease > 0 and lease < part.now and not away then return { 'lost' } end -- guard: claim_lapsed_worker
+
+-- Read before the streams are: a job that arrives afterwards wakes the worker.
+local cursors = {}
+for i = 4, #KEYS do
+  local info = redis.pcall('XINFO', 'STREAM', KEYS[i])
+  local last = '0-0'
+  for n = 1, #info, 2 do
+    if info[n] == 'last-generated-id' then last = info[n + 1] end
+  end
+  cursors[#cursors + 1] = last
+end
+
+-- point of no return
+redis.call('ZADD', KEYS[2], int(part.now + lease_ms), worker)
+local function read(stream, count)
+  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
+  if reply and reply.err then
+    redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+    reply = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
+  end
+  return reply and reply[1] and reply[1][2] or {}
+end
+
+local ended = 0
+local function drop(stream, entry)
+  redis.call('XACK', stream, GROUP, entry)
+  redis.call('XDEL', stream, entry)
+  ended = ended + 1
+end
+
+local function start(stream, entry, id)
+  local job = load_job(id)
+  if not job or job.state ~= 'queued' or job.entry ~= entry then return drop(stream, entry) end -- guard: stale_entry
+  local state = nil
+  if job.cancel_at > 0 then state = 'cancelled' end
+  if part.now >= (job.deadline_at > 0 and job.deadline_at or job.ttl_at) then state = 'timed_out' end -- guard: claim_deadline
+  if state then
+    commit_end(part, plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '',
+      capture = 0, absorbed = 0, by = 'claim' }), { 'token', '' })
+    ended = ended + 1
+    return nil
+  end
+  local token = int(job.takes + 1) .. '-' .. ARGV[4]
+  local deadline = job.deadline_at
+  if deadline == 0 then
+    deadline = part.now + job.deadline_ms
+    redis.call('ZADD', PREFIX .. 'part:deadlines', int(deadline), id)
+  end
+  redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', int(job.takes + 1), 'worker', worker,
+    'started_at', int(part.now), 'deadline_at', int(deadline))
+  event(part, id, job.account, 'running', worker)
+  local more = redis.call('HMGET', key('job', id), 'rule', 'asked_ms', 'asked_outputs')
+  local work = { false, false, false }
+  if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
+  return { id, token, job.account, job.tool, job.queue, job.stage, int(job.tries), int(job.takeovers),
+    int(job.submissions), int(job.route), int(deadline - part.now), int(job.hold_ucr), more[1], more[2], more[3],
+    redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
+end
+
+local jobs = {}
+for q = 0, (#KEYS - 3) / 4 - 1 do
+  local free = tonumber(ARGV[6 + q * 2 + 1])
+  local order = ARGV[5] == '1' and { 0, 3, 2, 1 } or { 0, 1, 2, 3 } -- guard: low_never_starves
+  for _, class in ipairs(order) do
+    local stream = KEYS[4 + q * 4 + class]
+    while free > 0 do
+      local entries = read(stream, math.min(free, 100))
+      for _, entry in ipairs(entries) do
+        local job = start(stream, entry[1], entry[2][2])
+        if job then
+          jobs[#jobs + 1] = job
+          free = free - 1
+        end
+      end
+      if #entries == 0 or #jobs >= 100 or ended >= 100 then break end
+    end
+  end
+end
+return { 'claimed', jobs, cursors, int(ended) }

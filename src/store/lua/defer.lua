@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- defer: puts a job back without spending a try: limits, an open breaker, a hand-over.
+-- uses: base, account, queue, job
+-- KEYS 1 part:meta  2 job  3 work
+-- ARGV 1 time or ''  2 job  3 token  4 delay_ms  5 reason  6 '1' = keep intent and handle (hand-over)
+-- replies: deferred due_at_ms | fenced | cancelled | timed_out
+-- invariant: the job stays active for its account, and its hold stands.
+
+local part, keep = load_part(), ARGV[6] == '1'
+local job = load_job(ARGV[2])
+if not job or job.state ~= 'running' or job.token ~= ARGV[3] then return { 'fenced' } end -- guard: defer_fence
+local state = job.cancel_at > 0 and 'cancelled' or part.now >= job.deadline_at and 'timed_out' or nil
+if state then
+  if not keep then job.open_submission = '' end
+  local plan = plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '', capture = 0,
+    absorbed = 0, by = 'worker' })
+  -- point of no return
+  commit_end(part, plan, {})
+  return { state }
+end
+touch(KEYS[3], key('timeline', job.id))
+local delay = tonumber(ARGV[4])
+local due = part.now + delay
+
+-- point of no return
+drop_entry(job)
+redis.call('HSET', KEYS[2], 'state', 'scheduled', 'token', '', 'worker', '', 'stream', '', 'entry', '', 'due_at', int(due))
+if not keep then
+  redis.call('HSET', KEYS[2], 'stage', '', 'open_submission', '')
+  redis.call('HDEL', KEYS[3], 'intent', 'handle', 'artifact')
+  job.stage = ''
+end
+if delay > 0 then
+  redis.call('ZADD', PREFIX .. 'part:due', int(due), job.id)
+else
+  enqueue(job.id, job.queue, job.stage ~= '' and 'resume' or job.class)
+end
+event(part, job.id, job.account, 'deferred', ARGV[5])
+return { 'deferred', int(due) }

@@ -1,0 +1,61 @@
+-- queue: how a job gets into a ready stream, and how an account's lane moves up.
+--
+-- Streams ready:<queue>:<class> carry one field, j = job id. A job is active (in the set
+-- active:<account>:<queue>) while it is ready, running or deferred; the others of its account wait in
+-- the sorted set lane:<account>:<queue>, scored by class and sequence.
+
+local CLASS_RANK = { front = 0, high = 1, normal = 2, low = 3 }
+local RANK_STEP = 1125899906842624 -- 2^50: sequences stay below it, scores stay exact in a double
+
+local function lane_key(account, queue) return key('lane', account .. ':' .. queue) end
+local function active_key(account, queue) return key('active', account .. ':' .. queue) end
+
+-- Puts a job into a ready stream. `class` may be 'resume' for a job that a worker can pick up midway.
+local function enqueue(job, queue, class)
+  local entry = redis.call('XADD', key('ready', queue .. ':' .. class), '*', 'j', job)
+  redis.call('HSET', key('job', job), 'state', 'queued', 'stream', queue .. ':' .. class, 'entry', entry)
+end
+
+local function enter_lane(part, job, account, queue, class)
+  local order = redis.call('HINCRBY', KEYS[1], 'lane_seq', 1)
+  redis.call('ZADD', lane_key(account, queue), int(CLASS_RANK[class] * RANK_STEP + order), job)
+  redis.call('ZADD', PREFIX .. 'part:lanes', 'NX', int(part.now), account .. ':' .. queue)
+  redis.call('HSET', key('job', job), 'state', 'queued', 'stream', '', 'entry', '')
+end
+
+-- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
+-- that ends. Only reads, and touches every key that commit_admit will write.
+local function plan_admit(account, queue, max_active, freed, leaving)
+  local active = redis.call('SCARD', active_key(account, queue)) - freed
+  local plan = { account = account, queue = queue, jobs = {} }
+  local room = math.min(max_active - active, 100)
+  if room <= 0 then return plan end
+  for _, job in ipairs(redis.call('ZRANGE', lane_key(account, queue), 0, room - 1)) do
+    if job ~= leaving then
+      plan.jobs[#plan.jobs + 1] = { id = job, class = redis.call('HGET', key('job', job), 'class') }
+    end
+  end
+  return plan
+end
+
+local function commit_admit(plan)
+  for _, job in ipairs(plan.jobs) do
+    redis.call('ZREM', lane_key(plan.account, plan.queue), job.id)
+    if job.class then -- a member without a job is only taken out
+      redis.call('SADD', active_key(plan.account, plan.queue), job.id)
+      enqueue(job.id, plan.queue, job.class)
+    end
+  end
+  if #plan.jobs > 0 and redis.call('EXISTS', lane_key(plan.account, plan.queue)) == 0 then
+    redis.call('ZREM', PREFIX .. 'part:lanes', plan.account .. ':' .. plan.queue)
+  end
+end
+
+-- Takes a job's entry out of its stream, whoever has it pending.
+local function drop_entry(job)
+  if job.entry ~= '' then
+    local stream = key('ready', job.stream)
+    redis.call('XACK', stream, GROUP, job.entry)
+    redis.call('XDEL', stream, job.entry)
+  end
+end

@@ -1,0 +1,117 @@
+#!lua flags=allow-oom
+-- tick: everything that falls due by itself, in bounded batches.
+-- uses: base, account, queue, job
+-- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
+--      7 part:dead  8 part:lanes  9 part:queues  10 part:gone
+-- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema
+--      8 partitions  9 '1' = again at once, because the last batch was full
+-- replies: recent | ticked due ended expired forgotten admitted more
+-- invariant: every job that is past its deadline ends refunded, whoever died.
+
+local part, batch = load_part(), tonumber(ARGV[6])
+local now, lease_ms = part.now, tonumber(ARGV[3])
+if ARGV[9] == '' and now - part.tick_ms < tonumber(ARGV[2]) / 2 then return { 'recent' } end
+local function due_members(zset, before) return redis.call('ZRANGEBYSCORE', zset, '-inf', int(before), 'LIMIT', 0, batch) end
+local more = false
+
+-- point of no return
+-- After an outage workers get one whole lease to speak up before anybody is taken for dead.
+if part.tick_ms == 0 or now - part.tick_ms > lease_ms / 2 then -- guard: tick_away
+  redis.call('HSET', KEYS[1], 'reap_after_ms', int(now + lease_ms))
+end
+redis.call('HSET', KEYS[1], 'tick_ms', int(now), 'last_ms', int(now), 'schema', ARGV[7], 'partitions', ARGV[8])
+
+-- 1. Deadlines before anything is made ready: what is over is not handed out again.
+local over = due_members(KEYS[3], now) -- guard: tick_deadline
+for _, id in ipairs(over) do
+  local job = load_job(id)
+  if job and not TERMINAL[job.state] then
+    local cancelled = job.cancel_at > 0
+    commit_end(part, plan_end(part, job, { state = cancelled and 'cancelled' or 'timed_out',
+      class = cancelled and '' or 'timeout', capture = 0, absorbed = 0, by = 'tick' }), { 'token', '' })
+  else
+    redis.call('ZREM', KEYS[3], id)
+  end
+end
+
+-- 2. Delayed, deferred and retried jobs whose time has come.
+local due = due_members(KEYS[2], now)
+for _, id in ipairs(due) do
+  local job = load_job(id)
+  redis.call('ZREM', KEYS[2], id)
+  if job and job.state == 'scheduled' then
+    if redis.call('SISMEMBER', active_key(job.account, job.queue), id) == 1 then
+      enqueue(id, job.queue, job.stage ~= '' and 'resume' or job.class)
+    else
+      local front = redis.call('HGET', key('job', id), 'lane')
+      enter_lane(part, id, job.account, job.queue, front or job.class)
+      commit_admit(plan_admit(job.account, job.queue, job.max_active, 0, ''))
+    end
+    event(part, id, job.account, 'due', '')
+  end
+end
+
+-- 3. Grants whose unpinned rest has expired.
+local expiring = due_members(KEYS[6], now)
+for _, account in ipairs(expiring) do
+  local acct = load_account(account)
+  expire_due(acct, now)
+  commit_expiry(part, acct)
+  if not commit_account(acct) then redis.call('ZREM', KEYS[6], account) end
+end
+
+-- 4. Finished jobs that nobody has to keep any more.
+local forgotten = 0
+local function forget(id)
+  local v = redis.call('HMGET', key('job', id), 'account', 'idem')
+  if v[1] then
+    redis.call('ZREM', key('jobs', v[1]), id)
+    if v[2] then redis.call('DEL', key('idem', v[1] .. ':' .. v[2])) end
+  end
+  redis.call('DEL', key('job', id), key('payload', id), key('work', id), key('timeline', id))
+  redis.call('ZREM', KEYS[4], id)
+  redis.call('ZREM', KEYS[5], id)
+  forgotten = forgotten + 1
+end
+for _, id in ipairs(due_members(KEYS[4], now - tonumber(ARGV[4]))) do
+  if redis.call('ZSCORE', KEYS[5], id) then
+    redis.call('ZREM', KEYS[4], id) -- a dead letter is kept on its own clock
+  else
+    forget(id)
+  end
+end
+for _, id in ipairs(due_members(KEYS[5], now - tonumber(ARGV[5]))) do forget(id) end
+
+-- 5. Consumers of dead workers, only where nothing is pending under them.
+for _, worker in ipairs(due_members(KEYS[10], now - lease_ms)) do
+  local pending = 0
+  for _, queue in ipairs(redis.call('SMEMBERS', KEYS[9])) do
+    for _, class in ipairs({ 'resume', 'high', 'normal', 'low' }) do
+      local stream = key('ready', queue .. ':' .. class)
+      local rows = redis.pcall('XPENDING', stream, GROUP, '-', '+', 1, worker)
+      if not rows.err and #rows == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, GROUP, worker) end -- guard: consumer_empty
+      if not rows.err then pending = pending + #rows end
+    end
+  end
+  redis.call('ZREM', KEYS[10], worker)
+  if pending > 0 then redis.call('SADD', PREFIX .. 'part:reaping', worker) end
+  redis.call('HDEL', PREFIX .. 'part:workers', worker)
+  redis.call('DEL', key('stops', worker))
+end
+for _, worker in ipairs(due_members(KEYS[7], now - GRACE_MS)) do redis.call('ZREM', KEYS[7], worker) end
+
+-- 6. Lanes that have room but did not move: a repair, so it looks at the ones longest unseen.
+local admitted = 0
+for _, lane in ipairs(redis.call('ZRANGE', KEYS[8], 0, 9)) do
+  local account, queue = string.match(lane, '^(.*):([^:]*)$')
+  local head = redis.call('ZRANGE', key('lane', lane), 0, 0)[1]
+  local limit = head and tonumber(redis.call('HGET', key('job', head), 'max_active') or '1') or 1
+  local plan = plan_admit(account, queue, limit, 0, '')
+  redis.call('ZADD', KEYS[8], 'XX', int(now), lane)
+  if not head then redis.call('ZREM', KEYS[8], lane) end
+  commit_admit(plan)
+  admitted = admitted + #plan.jobs
+end
+
+more = #over >= batch or #due >= batch or #expiring >= batch or forgotten >= batch
+return { 'ticked', int(#due), int(#over), int(#expiring), int(forgotten), int(admitted), more and '1' or '' }

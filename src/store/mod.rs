@@ -1,0 +1,229 @@
+//! The store: the only module that knows Redis.
+//!
+//! One method per transition, each of them one Lua script (`lua/`), and methods that read. What a
+//! script answers is a closed enum here; [`Error`] is left for calls that have no outcome.
+
+mod accounts;
+mod attempts;
+mod connection;
+mod error;
+mod events;
+mod jobs;
+mod journal;
+mod keys;
+mod reply;
+mod scripts;
+mod server;
+mod sweep;
+mod views;
+mod wake;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use accounts::{AccountView, GrantKind, GrantOutcome, GrantRequest, GrantView, Opened};
+pub use attempts::{
+    Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
+    Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
+};
+pub use connection::ConnectionOptions;
+pub use error::Error;
+pub use events::{Event, EventReader};
+pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
+pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use server::ServerReport;
+pub use sweep::{ReapOutcome, TickOutcome};
+pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
+pub use wake::Waker;
+
+use connection::Connections;
+use keys::Keys;
+use reply::Reply;
+use scripts::Script;
+
+/// The layout of keys that this version reads and writes.
+pub const SCHEMA: u32 = 1;
+
+/// Limits and clocks that the transitions need. Times in ms.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Partitions of a store that is still empty; an existing one keeps its number.
+    pub partitions: u16,
+    /// How connections are made.
+    pub connection: ConnectionOptions,
+    /// Open jobs that all partitions together take.
+    pub queue_room: u64,
+    /// Waiting jobs that one account's lane takes.
+    pub lane_max: u64,
+    /// Active jobs per account and queue, where the account has no number of its own.
+    pub max_active: u32,
+    /// Longest payload and longest stored result, bytes.
+    pub payload_max_bytes: usize,
+    /// Live grants per account.
+    pub grants_max: u32,
+    /// How far ahead a job may be scheduled.
+    pub schedule_ahead_ms: u64,
+    /// How long a job may wait for its first claim, from when it is due.
+    pub queue_ttl_ms: u64,
+    /// How long a quote stands.
+    pub quote_ttl_ms: u64,
+    /// How often another worker may pick a job up.
+    pub takeovers_max: u32,
+    /// How long a running job may take to stop after a cancel.
+    pub cancel_grace_ms: u64,
+    /// How long finished jobs are kept.
+    pub retention_ms: u64,
+    /// How long dead letters are kept.
+    pub dead_letter_ms: u64,
+    /// Share of maxmemory from which on submits are refused, percent.
+    pub memory_refuse_percent: u8,
+}
+
+/// A handle to the store, cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+    /// A fixed time for scripts, in tests; 0 = the server's clock.
+    now_ms: u64,
+}
+
+struct Inner {
+    connections: Connections,
+    partitions: Vec<Keys>,
+    options: Options,
+    /// Unix ms until which the last look at the server's memory stands, and what it said.
+    memory_seen: AtomicU64,
+}
+
+impl Store {
+    /// Connects, checks that the server can be a store, and makes an empty one into ours.
+    pub async fn open(url: &str, options: Options) -> Result<Self, Error> {
+        let connections = Connections::new(url, options.connection)?;
+        let mut store = Self {
+            inner: Arc::new(Inner {
+                connections,
+                partitions: Vec::new(),
+                options,
+                memory_seen: AtomicU64::new(0),
+            }),
+            now_ms: 0,
+        };
+        store.server_report().await?.check_version()?;
+        let tags = store.initialise().await?;
+        let inner = Arc::get_mut(&mut store.inner)
+            .ok_or_else(|| Error::Incompatible("the new handle is already shared".to_owned()))?;
+        inner.partitions = tags.iter().map(|tag| Keys::new(tag)).collect();
+        Ok(store)
+    }
+
+    /// The same store with a fixed clock: every script takes `now_ms` for the time. For tests that
+    /// own the clock.
+    pub fn at(&self, now_ms: u64) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            now_ms,
+        }
+    }
+
+    /// How many partitions this store has.
+    pub fn partitions(&self) -> u16 {
+        u16::try_from(self.inner.partitions.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The limits this handle works with.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    async fn initialise(&self) -> Result<Vec<String>, Error> {
+        let wanted = self.inner.options.partitions.clamp(1, 256);
+        let tags = keys::spread_tags(wanted).join(" ");
+        let args = [SCHEMA.to_string(), wanted.to_string(), tags];
+        let reply = self
+            .run(&scripts::INIT, &[keys::STORE_META.to_owned()], &args)
+            .await?;
+        let schema: u32 = reply.number(0)?;
+        if schema != SCHEMA {
+            return Err(Error::Incompatible(format!(
+                "it has schema {schema}, this version reads {SCHEMA}"
+            )));
+        }
+        Ok(reply.text(2)?.split(' ').map(str::to_owned).collect())
+    }
+
+    fn keys(&self, partition: u16) -> Result<&Keys, Error> {
+        self.inner
+            .partitions
+            .get(usize::from(partition))
+            .ok_or_else(|| {
+                Error::Incompatible(format!(
+                    "there is no partition {partition}, it has {}",
+                    self.inner.partitions.len()
+                ))
+            })
+    }
+
+    /// Runs a script. The first argument, the time, is added here.
+    async fn run(&self, script: &Script, keys: &[String], args: &[String]) -> Result<Reply, Error> {
+        let mut connection = self.inner.connections.get().await?;
+        let mut call = script.code.prepare_invoke();
+        for key in keys {
+            call.key(key);
+        }
+        call.arg(if self.now_ms == 0 {
+            String::new()
+        } else {
+            self.now_ms.to_string()
+        });
+        for arg in args {
+            call.arg(arg);
+        }
+        match call.invoke_async::<redis::Value>(&mut connection).await {
+            Ok(value) => Reply::new(script.name, value),
+            Err(error) => {
+                if error.code().is_none() {
+                    self.inner.connections.forget().await;
+                }
+                Err(Error::of(script.name, &error))
+            }
+        }
+    }
+
+    /// Runs one reading command, or a pipeline of them.
+    async fn read<T: redis::FromRedisValue>(
+        &self,
+        what: &'static str,
+        pipeline: &redis::Pipeline,
+    ) -> Result<T, Error> {
+        let mut connection = self.inner.connections.get().await?;
+        match pipeline.query_async(&mut connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                if error.code().is_none() {
+                    self.inner.connections.forget().await;
+                }
+                // A read that went wrong changed nothing: it can simply be repeated.
+                match Error::of(what, &error) {
+                    Error::Unknown(text) => Err(Error::Unreachable(text)),
+                    other => Err(other),
+                }
+            }
+        }
+    }
+
+    /// Whether the server still has room for new jobs, looked at most once a second; an error where
+    /// it could throw keys away.
+    async fn has_memory(&self) -> Result<bool, Error> {
+        let now_ms = server::local_ms();
+        let seen = self.inner.memory_seen.load(Ordering::Relaxed);
+        if seen >> 1 > now_ms {
+            return Ok(seen & 1 == 1);
+        }
+        let report = self.server_report().await?;
+        report.check_submits()?;
+        let room = report.has_room(self.inner.options.memory_refuse_percent);
+        let next = (now_ms + 1_000) << 1 | u64::from(room);
+        self.inner.memory_seen.store(next, Ordering::Relaxed);
+        Ok(room)
+    }
+}

@@ -1,0 +1,85 @@
+//! Waking up: one blocking read, on a connection of its own, over every stream a worker serves.
+
+use std::collections::BTreeMap;
+
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+use redis::streams::{StreamReadOptions, StreamReadReply};
+
+use super::{Error, Store};
+
+/// Waits for new entries after the cursors it was given. It only wakes: it never takes a job.
+pub struct Waker {
+    connection: MultiplexedConnection,
+    cursors: BTreeMap<String, String>,
+    /// Which partition each stream belongs to.
+    partitions: BTreeMap<String, u16>,
+}
+
+impl Store {
+    /// A waker over ready streams; they come with the cursors that claims return.
+    pub async fn ready_waker(&self) -> Result<Waker, Error> {
+        let connection = self.inner.connections.dedicated().await?;
+        Ok(Waker {
+            connection,
+            cursors: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+        })
+    }
+
+    /// A waker over the control streams of all partitions, from now on.
+    pub async fn control_waker(&self) -> Result<Waker, Error> {
+        let mut waker = self.ready_waker().await?;
+        for partition in 0..self.partitions() {
+            let stream = self.keys(partition)?.part("control");
+            let mut ask = redis::pipe();
+            ask.cmd("XREVRANGE")
+                .arg(&stream)
+                .arg("+")
+                .arg("-")
+                .arg("COUNT")
+                .arg(1);
+            let (last,): (Vec<(String, Vec<String>)>,) = self.read("XREVRANGE", &ask).await?;
+            let cursor = last
+                .into_iter()
+                .next()
+                .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+            waker.seen(partition, vec![(stream, cursor)]);
+        }
+        Ok(waker)
+    }
+}
+
+impl Waker {
+    /// Goes on from where a claim in `partition` has read.
+    pub fn seen(&mut self, partition: u16, cursors: Vec<(String, String)>) {
+        for (stream, cursor) in cursors {
+            self.partitions.insert(stream.clone(), partition);
+            self.cursors.insert(stream, cursor);
+        }
+    }
+
+    /// Waits until something new stands in one of the streams, at most `wait_ms`. Returns the
+    /// partitions in which it does.
+    pub async fn wait(&mut self, wait_ms: usize) -> Result<Vec<u16>, Error> {
+        let streams: Vec<&String> = self.cursors.keys().collect();
+        let ids: Vec<&String> = self.cursors.values().collect();
+        let options = StreamReadOptions::default()
+            .block(wait_ms.max(1))
+            .count(100);
+        let reply: Option<StreamReadReply> = self
+            .connection
+            .xread_options(&streams, &ids, &options)
+            .await
+            .map_err(|error| Error::Unreachable(error.to_string()))?;
+        let mut woken = Vec::new();
+        for stream in reply.into_iter().flat_map(|reply| reply.keys) {
+            woken.extend(self.partitions.get(&stream.key).copied());
+            if let Some(last) = stream.ids.last() {
+                self.cursors.insert(stream.key, last.id.clone());
+            }
+        }
+        woken.dedup();
+        Ok(woken)
+    }
+}

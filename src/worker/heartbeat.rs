@@ -1,0 +1,133 @@
+//! Keeps this worker's leases, and learns what it has to stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::House;
+use super::patience::Patience;
+use super::running::StopReason;
+use super::wakeup::WAIT_MS;
+use crate::store::HeartbeatOutcome;
+
+/// Beats every `heartbeat_ms` in every partition until told to stop.
+pub(super) async fn run(house: Arc<House>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_millis(house.options.heartbeat_ms));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut suspects = HashMap::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        for partition in 0..house.store.partitions() {
+            let more = beat(&house, partition).await;
+            suspect(&house, partition, more, &mut suspects);
+        }
+    }
+}
+
+/// A partition that twice in a row shows more pending entries than jobs run here is looked at: once
+/// may be a claim whose answer is on its way.
+fn suspect(house: &House, partition: u16, more: bool, suspects: &mut HashMap<u16, u32>) {
+    let seen = suspects.entry(partition).or_default();
+    *seen = if more { *seen + 1 } else { 0 };
+    if *seen >= 2 {
+        *seen = 0;
+        house.ask_hand_back(partition);
+    }
+}
+
+/// Listens to what the store says to workers between two beats: a cancel should not wait for one.
+pub(super) async fn run_control(house: Arc<House>, stop: CancellationToken) {
+    let mut patience = Patience::for_store();
+    while !stop.is_cancelled() {
+        let mut waker = match house.store.control_waker().await {
+            Ok(waker) => waker,
+            Err(error) => {
+                tracing::debug!(%error, "failed to listen for orders, trying again");
+                tokio::time::sleep(patience.next()).await;
+                continue;
+            }
+        };
+        loop {
+            let woken = tokio::select! {
+                () = stop.cancelled() => return,
+                woken = waker.wait(WAIT_MS) => woken,
+            };
+            let Ok(partitions) = woken else { break };
+            patience.reset();
+            for partition in partitions {
+                beat(&house, partition).await;
+            }
+        }
+    }
+}
+
+/// One heartbeat in one partition. Returns whether more is pending there than runs here.
+async fn beat(house: &House, partition: u16) -> bool {
+    let worker = house.identity.at(partition);
+    let queues: Vec<String> = house.options.slots.keys().cloned().collect();
+    let about = about(house);
+    let lease_ms = house.options.lease_ms;
+    let outcome = house
+        .store
+        .heartbeat(partition, &worker, lease_ms, &queues, &about, &[])
+        .await;
+    match outcome {
+        Ok(HeartbeatOutcome::Renewed { stops, pending, .. }) => {
+            for job in stops {
+                if house.running.stop(&job, StopReason::Told) {
+                    tracing::info!(job.id = job, "stopping job {job}: the store says so");
+                } else {
+                    house.forget_stop(partition, &worker, &job).await;
+                }
+            }
+            pending as usize > house.running.in_partition(partition).len()
+        }
+        Ok(HeartbeatOutcome::Lost) => {
+            house.lost_if_known(partition, &worker);
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, partition, "failed to renew the lease");
+            false
+        }
+    }
+}
+
+impl House {
+    /// A worker that has not claimed yet has no lease and cannot have lost one.
+    fn lost_if_known(&self, partition: u16, worker: &str) {
+        if self.identity.has_joined(partition) {
+            self.lost(partition, worker);
+            self.look_again.notify_one();
+        }
+    }
+
+    /// An order for a job that no longer runs here has been carried out.
+    async fn forget_stop(&self, partition: u16, worker: &str, job: &str) {
+        let queues: Vec<String> = self.options.slots.keys().cloned().collect();
+        let (about, lease_ms) = (about(self), self.options.lease_ms);
+        let done = [job.to_owned()];
+        let beat = self
+            .store
+            .heartbeat(partition, worker, lease_ms, &queues, &about, &done);
+        if let Err(error) = beat.await {
+            tracing::debug!(%error, "failed to tell the store that job {job} has stopped");
+        }
+    }
+}
+
+/// What this worker says of itself, for `worker ls`.
+fn about(house: &House) -> String {
+    serde_json::json!({
+        "pid": std::process::id(),
+        "slots": house.options.slots,
+        "running": house.running.len(),
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+    .to_string()
+}

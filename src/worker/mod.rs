@@ -1,0 +1,162 @@
+//! The worker: a pool that claims jobs, one straight line per job, and background roles.
+//!
+//! - `pool`: free slots in, claimed jobs out;
+//! - `attempt`: what happens to one job, from its claim to its end, as a straight line;
+//! - `submission`: the decided POST of that line, its answer and its polls;
+//! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
+//! - `wakeup`: blocking reads that say "look again";
+//! - `heartbeat`: keeps the lease, learns what to stop;
+//! - `sweep`: does for all what falls due, and takes jobs back from the dead.
+
+mod attempt;
+mod conclude;
+mod heartbeat;
+mod identity;
+mod outputs;
+mod patience;
+mod pool;
+mod running;
+mod steps;
+mod submission;
+mod supervise;
+mod sweep;
+mod wakeup;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
+pub use steps::{StepHook, StepPhase, StepPoint};
+
+use crate::provider::Providers;
+use crate::store::Store;
+use identity::Identity;
+use running::Running;
+
+/// How a worker process behaves.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Jobs that run at the same time, by queue. Queues that are not named are not served.
+    pub slots: BTreeMap<String, u32>,
+    /// How long the store believes that this worker lives after a heartbeat, ms.
+    pub lease_ms: u64,
+    /// Time between heartbeats, ms.
+    pub heartbeat_ms: u64,
+    /// Time between sweeps, ms.
+    pub sweep_ms: u64,
+    /// How long running jobs are waited for after the order to stop, ms.
+    pub drain_max_ms: u64,
+}
+
+/// What every part of a worker works with.
+struct House {
+    store: Store,
+    providers: Providers,
+    outputs: Outputs,
+    options: WorkerOptions,
+    identity: Identity,
+    running: Running,
+    /// A slot became free, or something else makes a claim worth while.
+    look_again: Notify,
+    /// Partitions whose pending list holds more than runs here.
+    hand_back: std::sync::Mutex<Vec<u16>>,
+    hook: Option<StepHook>,
+}
+
+/// A running worker.
+pub struct Worker {
+    house: Arc<House>,
+    tasks: TaskTracker,
+    jobs: TaskTracker,
+    stop_claiming: CancellationToken,
+    stop_roles: CancellationToken,
+}
+
+impl Worker {
+    /// Starts claiming. Nothing runs before this call, and everything it starts ends in
+    /// [`Worker::drain`].
+    pub fn start(
+        store: Store,
+        providers: Providers,
+        outputs: Outputs,
+        options: WorkerOptions,
+        hook: Option<StepHook>,
+    ) -> Self {
+        let identity = Identity::new(store.partitions());
+        let house = Arc::new(House {
+            store,
+            providers,
+            outputs,
+            options,
+            identity,
+            running: Running::default(),
+            look_again: Notify::new(),
+            hand_back: std::sync::Mutex::new(Vec::new()),
+            hook,
+        });
+        let worker = Self {
+            house,
+            tasks: TaskTracker::new(),
+            jobs: TaskTracker::new(),
+            stop_claiming: CancellationToken::new(),
+            stop_roles: CancellationToken::new(),
+        };
+        let (house, stop) = (&worker.house, &worker.stop_roles);
+        let claiming = worker.stop_claiming.clone();
+        worker
+            .tasks
+            .spawn(pool::run(Arc::clone(house), worker.jobs.clone(), claiming));
+        worker
+            .tasks
+            .spawn(heartbeat::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(heartbeat::run_control(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(sweep::run(Arc::clone(house), stop.clone()));
+        worker
+    }
+
+    /// The worker's id: host and boot nonce.
+    pub fn id(&self) -> &str {
+        self.house.identity.base()
+    }
+
+    /// How many jobs run here now.
+    pub fn running(&self) -> usize {
+        self.house.running.len()
+    }
+
+    /// Stops claiming, waits for what runs (at most `drain_max_ms`), then stops everything else.
+    /// Returns how many jobs were left: others take them over when the lease has lapsed.
+    pub async fn drain(self) -> usize {
+        self.stop_claiming.cancel();
+        self.house.look_again.notify_one();
+        self.jobs.close();
+        let most = Duration::from_millis(self.house.options.drain_max_ms);
+        let _ = tokio::time::timeout(most, self.jobs.wait()).await;
+        let left = self.house.running.len();
+        self.stop_roles.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        left
+    }
+
+    /// Stops at once, as if the process had died: nothing is said to the store.
+    pub async fn abort(self) {
+        self.stop_claiming.cancel();
+        self.stop_roles.cancel();
+        self.house.running.stop_all(running::StopReason::Lost);
+        self.jobs.close();
+        self.tasks.close();
+        self.house.look_again.notify_one();
+        self.jobs.wait().await;
+        self.tasks.wait().await;
+    }
+}

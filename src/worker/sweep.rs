@@ -1,0 +1,67 @@
+//! Does for all what falls due by itself, and takes jobs back from the dead. Every process sweeps;
+//! the store lets one through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::House;
+use crate::store::{Error, ReapOutcome, TickOutcome};
+
+/// Batches in a row in one partition, so that a flood in one does not starve the others.
+const BATCHES_MAX: u32 = 50;
+
+pub(super) async fn run(house: Arc<House>, stop: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_millis(house.options.sweep_ms));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = every.tick() => {}
+        }
+        for partition in 0..house.store.partitions() {
+            if let Err(error) = sweep(&house, partition).await {
+                tracing::warn!(%error, partition, "failed to sweep");
+            }
+        }
+    }
+}
+
+async fn sweep(house: &House, partition: u16) -> Result<(), Error> {
+    let (sweep_ms, lease_ms) = (house.options.sweep_ms, house.options.lease_ms);
+    let mut again = false;
+    for _ in 0..BATCHES_MAX {
+        match house
+            .store
+            .tick(partition, sweep_ms, lease_ms, again)
+            .await?
+        {
+            TickOutcome::Ticked { more: true, .. } => again = true,
+            TickOutcome::Ticked { more: false, .. } | TickOutcome::Recent => break,
+        }
+    }
+    for _ in 0..BATCHES_MAX {
+        match house.store.reap(partition, lease_ms).await? {
+            ReapOutcome::Reaped {
+                workers,
+                jobs,
+                more,
+                ..
+            } => {
+                if !workers.is_empty() || !jobs.is_empty() {
+                    tracing::info!(
+                        ?workers,
+                        jobs = jobs.len(),
+                        "took jobs back from dead workers"
+                    );
+                }
+                if !more {
+                    break;
+                }
+            }
+            ReapOutcome::Away => break,
+        }
+    }
+    Ok(())
+}
