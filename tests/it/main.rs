@@ -6,5 +6,6 @@ mod ledger;
 mod making;
 mod media;
 mod probe;
+mod simulator;
 mod support;
 mod tidy;
