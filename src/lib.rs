@@ -31,6 +31,7 @@
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod ledger;
 pub mod media;
 pub mod producer;
 pub mod provider;

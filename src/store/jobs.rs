@@ -141,6 +141,9 @@ pub enum CancelOutcome {
     UnknownJob,
 }
 
+/// Fingerprint, hold, state and quote of a job that may be there.
+type Before = (Option<String>, Option<i64>, Option<String>, Option<String>);
+
 impl Store {
     /// Keeps a quote for as long as quotes stand. `None` where there is no such account.
     pub async fn keep_quote(
@@ -173,12 +176,14 @@ impl Store {
         ask.cmd("HMGET").arg(key).arg("quote").arg("expires_at");
         let ((quote, expires),): ((Option<String>, Option<u64>),) =
             self.read("quote", &ask).await?;
-        Ok(quote
+        let found = quote
             .zip(expires)
             .map(|(quote, expires_at_ms)| StoredQuote {
                 quote,
                 expires_at_ms,
-            }))
+            });
+        let now_ms = self.server_ms().await?;
+        Ok(found.filter(|quote| quote.expires_at_ms > now_ms))
     }
 
     /// The job an idempotency key made before, with what is or was held for it.
@@ -198,16 +203,11 @@ impl Store {
 
     /// Holds the ceiling and queues the job, both or neither.
     pub async fn submit(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
-        let options = self.options();
         let refused = |refusal| Ok(SubmitOutcome::Refused(refusal));
-        if job.payload.len() > options.payload_max_bytes {
-            let (bytes, max) = (job.payload.len(), options.payload_max_bytes);
-            return refused(SubmitRefusal::PayloadTooLarge { bytes, max });
-        }
-        if job.delay_ms > options.schedule_ahead_ms {
-            return refused(SubmitRefusal::TooFarAhead {
-                max_ms: options.schedule_ahead_ms,
-            });
+        // A call that is refused here may have got through before: what is there decides.
+        if let Some(refusal) = self.beyond_limits(job) {
+            let before = self.submitted_before(job).await?;
+            return Ok(before.unwrap_or(SubmitOutcome::Refused(refusal)));
         }
         let reply = match self.check_admission().await {
             Ok(()) => {
@@ -221,8 +221,9 @@ impl Store {
             Err(error) => Err(error),
         };
         let reply = match reply {
-            // A call that came before may have got through: what is there decides.
-            Err(Error::Full) => return self.submitted_before(job).await,
+            Err(error @ (Error::Full | Error::Unfit(_))) => {
+                return self.submitted_before(job).await?.ok_or(error);
+            }
             other => other?,
         };
         let word = reply.word()?;
@@ -258,39 +259,51 @@ impl Store {
         }
     }
 
-    /// With memory full nothing new is taken, but a job that is there is still found.
-    async fn submitted_before(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
-        let id = match &job.idempotency_key {
+    /// What no script has to be asked for.
+    fn beyond_limits(&self, job: &NewJob) -> Option<SubmitRefusal> {
+        let options = self.options();
+        let (bytes, max) = (job.payload.len(), options.payload_max_bytes);
+        if bytes > max {
+            return Some(SubmitRefusal::PayloadTooLarge { bytes, max });
+        }
+        let max_ms = options.schedule_ahead_ms;
+        (job.delay_ms > max_ms).then_some(SubmitRefusal::TooFarAhead { max_ms })
+    }
+
+    /// The answer to a call that came before, found without a script: nothing new is taken, but a
+    /// job that is there is still found. Compares as `submit.lua` does.
+    async fn submitted_before(&self, job: &NewJob) -> Result<Option<SubmitOutcome>, Error> {
+        let by_key = match &job.idempotency_key {
             Some(key) => self.job_by_key(&job.account, key).await?,
-            None => Some(job.job.clone()),
+            None => None,
         };
-        let Some(id) = id else {
-            return Err(Error::Full);
-        };
+        let id = by_key.unwrap_or_else(|| job.job.clone());
         let mut ask = redis::pipe();
         let key = self.keys(id.partition())?.job(&id);
         ask.cmd("HMGET")
             .arg(key)
             .arg("fingerprint")
             .arg("hold_ucr")
-            .arg("state");
-        let ((fingerprint, hold, state),): ((Option<String>, Option<i64>, Option<String>),) =
-            self.read("job", &ask).await?;
+            .arg("state")
+            .arg("quote");
+        let ((fingerprint, hold, state, quote),): (Before,) = self.read("job", &ask).await?;
         let state = state.and_then(|word| State::from_word(&word));
-        match (fingerprint, hold.and_then(|ucr| Ucr::new(ucr).ok()), state) {
-            (Some(print), Some(hold), Some(state)) if print == job.fingerprint => {
-                Ok(SubmitOutcome::Accepted(Submitted {
-                    job: id,
-                    hold,
-                    state,
-                    replayed: true,
-                }))
-            }
-            (Some(_), _, _) => Ok(SubmitOutcome::Refused(SubmitRefusal::KeyMismatch(
-                id.to_string(),
-            ))),
-            (None, _, _) => Err(Error::Full),
-        }
+        let hold = hold.and_then(|ucr| Ucr::new(ucr).ok());
+        let (Some(hold), Some(state)) = (hold, state) else {
+            return Ok(None);
+        };
+        let same_request = fingerprint.as_ref() == Some(&job.fingerprint);
+        let same_quote = job.quote.is_some() && quote == job.quote;
+        Ok(Some(if same_request || same_quote {
+            SubmitOutcome::Accepted(Submitted {
+                job: id,
+                hold,
+                state,
+                replayed: true,
+            })
+        } else {
+            SubmitOutcome::Refused(SubmitRefusal::KeyMismatch(id.to_string()))
+        }))
     }
 
     fn submit_keys(&self, job: &NewJob) -> Result<Vec<String>, Error> {

@@ -1,5 +1,7 @@
 //! Reading the journal: every credit movement of a partition, in order.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{Error, Store};
@@ -34,6 +36,9 @@ pub struct JournalBody {
     pub job: String,
     /// Postings: which book, by how many micro-credits. They sum to zero.
     pub post: Vec<(String, i64)>,
+    /// The rows of changed grants as they stand afterwards, `kind|remaining|pinned|expires_ms|age`.
+    #[serde(default)]
+    pub grants: BTreeMap<String, String>,
     /// The job's whole hold, in `settle` and `release`.
     #[serde(default)]
     pub hold_ucr: i64,

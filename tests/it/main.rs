@@ -3,9 +3,14 @@
 mod catalogue;
 mod config;
 mod ledger;
+mod ledger_audit;
 mod making;
 mod media;
 mod probe;
 mod simulator;
+mod store_claim;
+mod store_grants;
+mod store_submit;
 mod support;
 mod tidy;
+mod worker;

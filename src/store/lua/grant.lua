@@ -21,7 +21,9 @@ expire_due(acct, part.now)
 if expires > 0 and expires <= part.now then return { 'expired_already' } end -- guard: grant_expiry
 if acct.available + acct.held + acct.granted + amount > AMOUNT_MAX then return { 'overflow' } end -- guard: grant_overflow
 local live = 0
-for _ in pairs(acct.grants) do live = live + 1 end
+for _, g in pairs(acct.grants) do -- what has just expired is no longer live, swept or not
+  if g.remaining > 0 or g.pinned > 0 then live = live + 1 end
+end
 local grant = grant_for(acct, ARGV[5], expires)
 if grant.remaining == 0 and grant.pinned == 0 and live >= tonumber(ARGV[9]) then -- guard: grants_max
   return { 'too_many_grants', int(live) }

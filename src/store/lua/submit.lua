@@ -25,7 +25,8 @@ local part = load_part()
 local acct = load_account(account)
 if not acct then return { 'unknown_account' } end
 if acct.state ~= 'open' then return { 'account_closed', acct.state } end -- guard: account_open
-if ARGV[21] ~= '' and redis.call('EXISTS', KEYS[7]) == 0 then return { 'quote_expired' } end -- guard: quote_alive
+local quoted_until = ARGV[21] ~= '' and tonumber(redis.call('HGET', KEYS[7], 'expires_at') or '0') or math.huge
+if quoted_until <= part.now then return { 'quote_expired' } end -- guard: quote_alive
 if ARGV[22] ~= '' and need > tonumber(ARGV[22]) then return { 'above_max', ARGV[5] } end -- guard: max_credits
 if redis.call('ZCARD', KEYS[13]) >= tonumber(ARGV[17]) then return { 'queue_full' } end -- guard: queue_room
 expire_due(acct, part.now)

@@ -1,17 +1,24 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
+mod raw;
+pub(crate) mod rig;
+
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use meterline::dev::redis::{PrivateRedis, RedisOptions};
 use meterline::domain::credits::Ucr;
+use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::{AccountId, JobId};
-use meterline::domain::job::Priority;
+use meterline::domain::job::{Priority, State};
 use meterline::domain::pricing::{Asked, BilledTrack, Rule};
 use meterline::store::{
-    ClaimOutcome, ClaimedJob, ConnectionOptions, GrantKind, GrantOutcome, GrantRequest, NewJob,
-    Options, Settlement, Store, SubmitOutcome, SubmitRefusal, Submitted,
+    AccountView, Again, CancelOutcome, ClaimOutcome, ClaimedJob, ConnectionOptions, FailOutcome,
+    Failing, GrantKind, GrantOutcome, GrantRequest, JobView, NewJob, Options, ReapOutcome,
+    Settlement, Store, SubmitOutcome, SubmitRefusal, Submitted, TickOutcome,
 };
+
+pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
     LazyLock::new(|| PrivateRedis::start(plain_redis()).expect("a private Redis"));
@@ -72,6 +79,13 @@ pub(crate) async fn store_with(options: Options) -> Store {
         .await
         .expect("a store")
         .at(T0)
+}
+
+/// A store of its own with a plain connection to its database, the clock stopped at [`T0`].
+pub(crate) async fn store_and_raw(options: Options) -> (Store, Raw) {
+    let url = fresh_url();
+    let store = Store::open(&url, options).await.expect("a store").at(T0);
+    (store, Raw::open(&url).await)
 }
 
 pub(crate) fn account(name: &str) -> AccountId {
@@ -204,4 +218,111 @@ pub(crate) async fn state_of(store: &Store, job: &JobId) -> String {
         .expect("job")
         .map(|view| view.text("state").to_owned())
         .unwrap_or_default()
+}
+
+pub(crate) async fn view_of(store: &Store, job: &JobId) -> JobView {
+    store.job(job).await.expect("job").expect("the job")
+}
+
+/// The account as it stands, as of the store's clock.
+pub(crate) async fn money(store: &Store, id: &AccountId) -> AccountView {
+    store
+        .account(id)
+        .await
+        .expect("account")
+        .expect("the account")
+}
+
+/// The audit finds nothing.
+pub(crate) async fn assert_sound(store: &Store) {
+    let report = meterline::ledger::audit(store).await.expect("audit");
+    assert!(report.ok, "{:#?}", report.differences);
+    assert_eq!(report.books.values().sum::<i128>(), 0);
+}
+
+/// A failure of a submission that has its verdict: the end of the job.
+pub(crate) fn ends(class: FailureClass) -> Failing {
+    Failing {
+        class,
+        message: "it went wrong".to_owned(),
+        has_verdict: true,
+        again: None,
+    }
+}
+
+/// A failure of a submission that has its verdict: once more after `delay_ms`.
+pub(crate) fn again(delay_ms: u64) -> Failing {
+    Failing {
+        again: Some(Again {
+            delay_ms,
+            tries: 1,
+            route: 0,
+        }),
+        ..ends(FailureClass::ProviderFault)
+    }
+}
+
+pub(crate) async fn fail(store: &Store, job: &ClaimedJob, failing: &Failing) -> FailOutcome {
+    store
+        .fail(&job.job, &job.token, failing)
+        .await
+        .expect("fail")
+}
+
+pub(crate) async fn cancel(store: &Store, job: &JobId) -> CancelOutcome {
+    store.cancel(job, "tests").await.expect("cancel")
+}
+
+/// Sweeps until nothing more is due; the number of jobs ended by a clock.
+pub(crate) async fn tick(store: &Store) -> u32 {
+    let mut again = false;
+    let mut ended_in_all = 0;
+    loop {
+        let outcome = store
+            .tick(0, SWEEP_MS, LEASE_MS, again)
+            .await
+            .expect("tick");
+        let TickOutcome::Ticked { ended, more, .. } = outcome else {
+            return ended_in_all;
+        };
+        ended_in_all += ended;
+        again = more;
+        if !more {
+            return ended_in_all;
+        }
+    }
+}
+
+/// Sweeps every second from `from_ms` to `to_ms`, both included, as a living house does.
+pub(crate) async fn tick_through(store: &Store, from_ms: u64, to_ms: u64) {
+    for at_ms in (from_ms..to_ms).step_by(1_000).chain([to_ms]) {
+        tick(&store.at(at_ms)).await;
+    }
+}
+
+/// Reaps until nothing more is to take back: dead workers, jobs put back.
+pub(crate) async fn reap(store: &Store) -> Option<(Vec<String>, Vec<String>)> {
+    let (mut dead, mut taken) = (Vec::new(), Vec::new());
+    loop {
+        match store.reap(0, LEASE_MS).await.expect("reap") {
+            ReapOutcome::Away => return None,
+            ReapOutcome::Reaped {
+                workers,
+                jobs,
+                more,
+                ..
+            } => {
+                dead.extend(workers);
+                taken.extend(jobs);
+                if !more {
+                    return Some((dead, taken));
+                }
+            }
+        }
+    }
+}
+
+/// The outcome of a job that ended in this state by a failure.
+pub(crate) fn ended(state: State) -> FailOutcome {
+    FailOutcome::Ended(state)
 }

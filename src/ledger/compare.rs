@@ -1,0 +1,181 @@
+//! Comparing what the store holds with what its journal says it must hold.
+
+use std::fmt::Display;
+
+use super::audit::Difference;
+use super::fold::{AccountFold, Fold, Hold};
+use crate::store::{AccountSnapshot, JobSnapshot};
+
+/// Collects the differences of one partition.
+pub(super) struct Differences {
+    partition: u16,
+    found: Vec<Difference>,
+}
+
+impl Differences {
+    pub(super) fn new(partition: u16) -> Self {
+        Self {
+            partition,
+            found: Vec::new(),
+        }
+    }
+
+    pub(super) fn into_found(self) -> Vec<Difference> {
+        self.found
+    }
+
+    pub(super) fn add(
+        &mut self,
+        account: &str,
+        what: impl Into<String>,
+        expected: impl Display,
+        found: impl Display,
+    ) {
+        self.found.push(Difference {
+            partition: self.partition,
+            account: (!account.is_empty()).then(|| account.to_owned()),
+            what: what.into(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        });
+    }
+
+    fn check<T: PartialEq + Display>(&mut self, account: &str, what: &str, expected: T, found: T) {
+        if expected != found {
+            self.add(account, what, expected, found);
+        }
+    }
+
+    /// The journal's own faults.
+    pub(super) fn journal(&mut self, fold: &Fold) {
+        for fault in &fold.faults {
+            self.add(&fault.account, &fault.what, &fault.expected, &fault.found);
+        }
+    }
+
+    /// An account against its entries, its grants, and the identity of promise 1.
+    pub(super) fn account(&mut self, shown: &AccountSnapshot, fold: Option<&AccountFold>) {
+        let id = shown.account.as_str();
+        let none = AccountFold::default();
+        let fold = fold.unwrap_or(&none);
+        let sums = &fold.balances;
+        for (name, expected) in [
+            ("available", sums.available),
+            ("held", sums.held),
+            ("debt", sums.debt),
+            ("granted", sums.granted),
+            ("captured", sums.captured),
+            ("expired", sums.expired),
+            ("refunded", sums.refunded),
+            ("adjusted", sums.adjusted),
+        ] {
+            self.check(id, name, expected, shown.ucr(name));
+        }
+        if fold.seq < shown.seq {
+            self.add(id, "entries in the journal", shown.seq, fold.seq);
+        }
+        self.check(id, "sum of open holds", shown.ucr("held"), fold.open_ucr);
+        self.grants(shown, fold);
+        let ucr = |name| i128::from(shown.ucr(name));
+        let gave = ucr("granted") + ucr("refunded") + ucr("adjusted");
+        let took = ucr("captured") + ucr("expired");
+        let has = ucr("available") + ucr("held") - ucr("debt");
+        self.check(
+            id,
+            "granted + refunded + adjusted - captured - expired",
+            has,
+            gave - took,
+        );
+        for name in ["available", "held", "debt"] {
+            if shown.ucr(name) < 0 {
+                self.add(id, name, "not below zero", shown.ucr(name));
+            }
+        }
+    }
+
+    fn grants(&mut self, shown: &AccountSnapshot, fold: &AccountFold) {
+        let id = shown.account.as_str();
+        let (mut remaining, mut pinned) = (0, 0);
+        for (grant, row) in &shown.grants {
+            match row_amounts(row) {
+                Some((free, kept)) => {
+                    remaining += free;
+                    pinned += kept;
+                }
+                None => self.add(id, format!("grant {grant}"), "a grant's row", row),
+            }
+        }
+        self.check(
+            id,
+            "sum of grants remaining",
+            shown.ucr("available"),
+            remaining,
+        );
+        self.check(id, "sum of grants pinned", shown.ucr("held"), pinned);
+        if shown.grants != fold.grants {
+            let names = shown.grants.keys().chain(fold.grants.keys());
+            let names: std::collections::BTreeSet<&String> = names.collect();
+            for name in names {
+                let row = |rows: &std::collections::BTreeMap<String, String>| {
+                    rows.get(name).map_or("none", String::as_str).to_owned()
+                };
+                self.check(
+                    id,
+                    &format!("grant {name}"),
+                    row(&fold.grants),
+                    row(&shown.grants),
+                );
+            }
+        }
+    }
+
+    /// A job against its hold: an open job has exactly one, of its amount, and an ended one has none.
+    pub(super) fn job(&mut self, shown: &JobSnapshot, hold: Option<&Hold>) {
+        let is_open = shown.state.is_some_and(|state| !state.is_terminal());
+        let hold = match hold {
+            // A job that is gone has no account to say as of when: what is open now is open for nobody.
+            Some(hold) if shown.account.is_empty() => {
+                Some(hold).filter(|hold| hold.ended_at.is_none())
+            }
+            Some(hold) => Some(hold).filter(|hold| hold.is_open_at(shown.account_seq)),
+            None => None,
+        };
+        let state = shown.state.map_or("no job", |state| state.as_str());
+        match (is_open, hold) {
+            (true, None) => {
+                self.add(
+                    &shown.account,
+                    format!("hold of open job {}", shown.job),
+                    shown.hold_ucr,
+                    0,
+                );
+            }
+            (false, Some(hold)) => {
+                let what = format!("job {} of an open hold", shown.job);
+                self.add(&hold.account, what, "an open job", state);
+            }
+            (true, Some(hold)) => {
+                let what = format!("hold of job {}", shown.job);
+                self.check(&hold.account, &what, hold.amount_ucr, shown.hold_ucr);
+                let what = format!("account of job {}", shown.job);
+                self.check(
+                    &hold.account,
+                    &what,
+                    hold.account.as_str(),
+                    shown.account.as_str(),
+                );
+                if !shown.in_deadlines {
+                    let what = format!("job {} in the deadlines", shown.job);
+                    self.add(&hold.account, what, "there", "missing");
+                }
+            }
+            (false, None) => {}
+        }
+    }
+}
+
+/// What remains in a grant and what is pinned, from `kind|remaining|pinned|...`.
+fn row_amounts(row: &str) -> Option<(i64, i64)> {
+    let mut parts = row.split('|').skip(1);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}

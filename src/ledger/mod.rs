@@ -1,0 +1,9 @@
+//! The books: reading the journal back and checking everything else against it.
+//!
+//! The journal is the truth of last resort. Nothing here writes.
+
+pub mod audit;
+mod compare;
+mod fold;
+
+pub use audit::{Difference, Report, audit};

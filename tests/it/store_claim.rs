@@ -1,0 +1,494 @@
+//! Claiming: in which order, how many, with which token, and what is not handed out.
+
+use std::collections::BTreeSet;
+
+use meterline::domain::ids::{AccountId, JobId};
+use meterline::domain::job::{Priority, Stage, State};
+use meterline::store::{
+    CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, FailOutcome, NewJob, Options, Step,
+    Store,
+};
+
+use crate::support::*;
+
+async fn submit(store: &Store, id: &AccountId, priority: Priority) -> JobId {
+    let job = NewJob {
+        priority,
+        ..job_for(store, id, 1)
+    };
+    accept(store, &job).await.job
+}
+
+/// One of each class: low, normal, high, resume, submitted in this order.
+async fn one_of_each(store: &Store, id: &AccountId) -> [JobId; 4] {
+    let resume = submit(store, id, Priority::Low).await;
+    let job = claim_one(store, "w0").await;
+    let step = Step::Intent { submission: 1 };
+    let noted = store.checkpoint(&job.job, &job.token, step, "{}").await;
+    assert_eq!(noted.expect("checkpoint"), CheckpointOutcome::Noted);
+    let low = submit(store, id, Priority::Low).await;
+    let normal = submit(store, id, Priority::Normal).await;
+    let high = submit(store, id, Priority::High).await;
+    let handed_over = store.defer(&job.job, &job.token, 0, "drain", true).await;
+    assert_eq!(handed_over.expect("defer"), DeferOutcome::Deferred);
+    [low, normal, high, resume]
+}
+
+async fn claim_order(store: &Store, low_first: bool) -> Vec<JobId> {
+    let slots = [("video".to_owned(), 10)];
+    let outcome = store.claim(0, "w1", LEASE_MS, &slots, low_first).await;
+    match outcome.expect("claim") {
+        ClaimOutcome::Claimed(claimed) => claimed.jobs.into_iter().map(|job| job.job).collect(),
+        ClaimOutcome::Lost => panic!("lost"),
+    }
+}
+
+fn ids(jobs: Vec<ClaimedJob>) -> Vec<JobId> {
+    jobs.into_iter().map(|job| job.job).collect()
+}
+
+#[tokio::test]
+async fn jobs_to_resume_come_first_then_high_normal_and_low() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 10).await;
+    let [low, normal, high, resume] = one_of_each(&store, &acme).await;
+    assert_eq!(
+        claim_order(&store, false).await,
+        [resume, high, normal, low]
+    );
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn in_reverse_low_comes_before_normal_and_high_but_after_jobs_to_resume() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 10).await;
+    let [low, normal, high, resume] = one_of_each(&store, &acme).await;
+    assert_eq!(claim_order(&store, true).await, [resume, low, normal, high]);
+}
+
+#[tokio::test]
+async fn one_class_is_served_in_the_order_of_submission() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 10).await;
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(submit(&store, &acme, Priority::Normal).await);
+    }
+    assert_eq!(ids(claim(&store, "w1", 2).await), jobs[..2]);
+    assert_eq!(ids(claim(&store, "w2", 10).await), jobs[2..]);
+    assert!(claim(&store, "w1", 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn each_queue_gets_as_many_jobs_as_it_has_free_slots() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 20).await;
+    for queue in ["video", "image", "audio"] {
+        for _ in 0..3 {
+            let mut job = job_for(&store, &acme, 1);
+            job.queue = queue.to_owned();
+            accept(&store, &job).await;
+        }
+    }
+    let slots = [
+        ("video".to_owned(), 2),
+        ("image".to_owned(), 0),
+        ("audio".to_owned(), 9),
+    ];
+    let outcome = store.claim(0, "w1", LEASE_MS, &slots, false).await;
+    let ClaimOutcome::Claimed(claimed) = outcome.expect("claim") else {
+        panic!("lost");
+    };
+    let of = |queue: &str| claimed.jobs.iter().filter(|job| job.queue == queue).count();
+    assert_eq!((of("video"), of("image"), of("audio")), (2, 0, 3));
+    assert_eq!(claimed.cursors.len(), 12);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_claimed_job_carries_all_that_its_attempt_needs() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 35).await;
+    let mut new = job_for(&store, &acme, 35);
+    new.payload = r#"{"prompt":"a harbour – at dawn"}"#.to_owned();
+    accept(&store, &new).await;
+    let job = claim_one(&store.at(T0 + 10), "w1").await;
+    assert_eq!(
+        (job.job, job.account, job.tool, job.queue),
+        (new.job, acme, new.tool, new.queue)
+    );
+    assert_eq!(
+        (job.rule, job.asked, job.payload),
+        (new.rule, new.asked, new.payload)
+    );
+    assert_eq!(
+        (job.ceiling, job.left_ms, job.stage),
+        (credits(35), 60_000, Stage::Fresh)
+    );
+    assert_eq!(
+        (job.tries, job.takeovers, job.submissions, job.route),
+        (0, 0, 0, 0)
+    );
+}
+
+#[tokio::test]
+async fn promise_08_every_claim_has_a_token_that_never_was() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 1).await;
+    let id = submit(&store, &acme, Priority::Normal).await;
+    let mut tokens = BTreeSet::new();
+    for n in 0..20 {
+        let job = claim_one(&store, &format!("w{n}")).await;
+        assert_eq!(job.job, id);
+        assert!(tokens.insert(job.token.clone()), "{} again", job.token);
+        store
+            .defer(&job.job, &job.token, 0, "limits", false)
+            .await
+            .expect("defer");
+    }
+    let counters: BTreeSet<&str> = tokens.iter().filter_map(|t| t.split('-').next()).collect();
+    assert_eq!(counters.len(), 20, "the counter itself moves on");
+}
+
+#[tokio::test]
+async fn an_account_runs_at_most_its_max_active_jobs_and_the_next_one_follows_each_end() {
+    let narrow = Options {
+        max_active: 2,
+        ..options()
+    };
+    let store = store_with(narrow).await;
+    let acme = funded(&store, "acme", 100).await;
+    let bolt = funded(&store, "bolt", 100).await;
+    let mut waiting = Vec::new();
+    for _ in 0..8 {
+        waiting.push(submit(&store, &acme, Priority::Normal).await);
+    }
+    let others = [submit(&store, &bolt, Priority::Normal).await];
+    let first = claim(&store, "w1", 10).await;
+    let running: Vec<JobId> = first.iter().map(|job| job.job.clone()).collect();
+    assert_eq!(
+        running,
+        [waiting[0].clone(), waiting[1].clone(), others[0].clone()]
+    );
+
+    // Each kind of end lets exactly one more in.
+    store
+        .settle(&first[0].job, &first[0].token, &settlement(1))
+        .await
+        .expect("settle");
+    let third = claim(&store, "w1", 10).await.remove(0);
+    assert_eq!(third.job, waiting[2]);
+    let class = meterline::domain::failure::FailureClass::UserInput;
+    assert_eq!(
+        fail(&store, &first[1], &ends(class)).await,
+        ended(State::Failed)
+    );
+    assert_eq!(ids(claim(&store, "w1", 10).await), [waiting[3].clone()]);
+    cancel(&store, &third.job).await;
+    fail(&store, &third, &ends(class)).await;
+    assert_eq!(ids(claim(&store, "w1", 10).await), [waiting[4].clone()]);
+    assert!(claim(&store, "w1", 10).await.is_empty());
+    // Past the deadline of all three that run: the two last of the lane move up.
+    let late = store.at(T0 + 60_000);
+    assert_eq!(tick(&late).await, 3);
+    assert_eq!(ids(claim(&late, "w2", 10).await), waiting[5..7]);
+    assert!(claim(&late, "w2", 10).await.is_empty());
+    assert_sound(&late).await;
+}
+
+#[tokio::test]
+async fn an_accounts_own_number_of_active_jobs_counts_more_than_the_default() {
+    let store = store().await;
+    let acme = account("acme");
+    store.open_account(&acme, 1).await.expect("open");
+    give(
+        &store,
+        &acme,
+        9,
+        meterline::store::GrantKind::Purchase,
+        None,
+        "pay",
+    )
+    .await;
+    for _ in 0..3 {
+        submit(&store, &acme, Priority::Normal).await;
+    }
+    assert_eq!(claim(&store, "w1", 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_in_the_lane_leaves_it() {
+    let store = store_with(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let mut jobs = Vec::new();
+    for _ in 0..3 {
+        jobs.push(submit(&store, &acme, Priority::Normal).await);
+    }
+    cancel(&store, &jobs[1]).await;
+    let first = claim_one(&store, "w1").await;
+    store
+        .settle(&first.job, &first.token, &settlement(1))
+        .await
+        .expect("settle");
+    assert_eq!(ids(claim(&store, "w1", 10).await), [jobs[2].clone()]);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_lane_is_served_by_priority_and_then_by_age() {
+    let store = store_with(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let running = submit(&store, &acme, Priority::Low).await;
+    let low = submit(&store, &acme, Priority::Low).await;
+    let normal = submit(&store, &acme, Priority::Normal).await;
+    let high = submit(&store, &acme, Priority::High).await;
+    let high_too = submit(&store, &acme, Priority::High).await;
+    let mut order = Vec::new();
+    while let Some(job) = claim(&store, "w1", 10).await.pop() {
+        store
+            .settle(&job.job, &job.token, &settlement(1))
+            .await
+            .expect("settle");
+        order.push(job.job);
+    }
+    assert_eq!(order, [running, high, high_too, normal, low]);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_retry_leaves_its_place_to_others_and_comes_back_to_the_front_of_the_lane() {
+    let store = store_with(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let retried = submit(&store, &acme, Priority::Low).await;
+    let second = submit(&store, &acme, Priority::High).await;
+    let third = submit(&store, &acme, Priority::High).await;
+    let job = claim_one(&store, "w1").await;
+    assert_eq!(
+        fail(&store, &job, &again(5_000)).await,
+        FailOutcome::Rescheduled
+    );
+    assert_eq!(state_of(&store, &retried).await, "scheduled");
+    let job = claim_one(&store, "w1").await;
+    assert_eq!(job.job, second);
+    assert!(claim(&store, "w1", 10).await.is_empty());
+    let due = store.at(T0 + 5_000);
+    tick(&due).await;
+    assert!(claim(&due, "w1", 10).await.is_empty(), "its place is taken");
+    due.settle(&job.job, &job.token, &settlement(1))
+        .await
+        .expect("settle");
+    let job = claim_one(&due, "w1").await;
+    assert_eq!((&job.job, job.tries), (&retried, 1));
+    due.settle(&job.job, &job.token, &settlement(1))
+        .await
+        .expect("settle");
+    assert_eq!(claim_one(&due, "w1").await.job, third);
+    assert_sound(&due).await;
+}
+
+#[tokio::test]
+async fn a_deferred_job_keeps_its_place_among_the_active_ones() {
+    let store = store_with(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let first = submit(&store, &acme, Priority::Normal).await;
+    submit(&store, &acme, Priority::Normal).await;
+    let job = claim_one(&store, "w1").await;
+    store
+        .defer(&job.job, &job.token, 5_000, "limits", false)
+        .await
+        .expect("defer");
+    assert!(claim(&store, "w1", 10).await.is_empty());
+    let due = store.at(T0 + 5_000);
+    assert!(
+        claim(&due, "w1", 10).await.is_empty(),
+        "nothing is due before the sweep"
+    );
+    tick(&due).await;
+    assert_eq!(ids(claim(&due, "w1", 10).await), [first]);
+    assert_sound(&due).await;
+}
+
+#[tokio::test]
+async fn a_delayed_job_is_made_ready_by_the_sweep_when_its_time_has_come() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 9).await;
+    let mut new = job_for(&store, &acme, 5);
+    new.delay_ms = 10_000;
+    let submitted = accept(&store, &new).await;
+    assert_eq!(submitted.state, State::Scheduled);
+    assert_eq!(balance(&store, &acme).await, (4, 5));
+    let early = store.at(T0 + 9_999);
+    tick(&early).await;
+    assert!(claim(&early, "w1", 1).await.is_empty());
+    let due = store.at(T0 + 10_999);
+    tick(&due).await;
+    assert_eq!(state_of(&due, &submitted.job).await, "queued");
+    assert_eq!(ids(claim(&due, "w1", 1).await), [submitted.job]);
+    assert_sound(&due).await;
+}
+
+#[tokio::test]
+async fn a_delayed_job_waits_in_the_lane_when_its_account_is_busy() {
+    let store = store_with(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let mut new = job_for(&store, &acme, 5);
+    new.delay_ms = 1_000;
+    let delayed = accept(&store, &new).await.job;
+    submit(&store, &acme, Priority::Normal).await;
+    let running = claim_one(&store, "w1").await;
+    let due = store.at(T0 + 1_000);
+    tick(&due).await;
+    assert!(claim(&due, "w1", 1).await.is_empty());
+    due.settle(&running.job, &running.token, &settlement(1))
+        .await
+        .expect("settle");
+    assert_eq!(ids(claim(&due, "w1", 1).await), [delayed]);
+    assert_sound(&due).await;
+}
+
+#[tokio::test]
+async fn the_sweep_repairs_a_lane_that_stands_still() {
+    let (store, raw) = store_and_raw(Options {
+        max_active: 1,
+        ..options()
+    })
+    .await;
+    let acme = funded(&store, "acme", 9).await;
+    let first = submit(&store, &acme, Priority::Normal).await;
+    let second = submit(&store, &acme, Priority::Normal).await;
+    // As after lost writes: the active one is no longer in the set, and nobody let the next one in.
+    let _: i64 = raw
+        .run(&["SREM", &key("active", "acme:video"), first.as_str()])
+        .await;
+    tick(&store).await;
+    assert_eq!(ids(claim(&store, "w1", 10).await), [first, second]);
+}
+
+#[tokio::test]
+async fn entries_that_stand_for_no_waiting_job_are_dropped() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 9).await;
+    let running = submit(&store, &acme, Priority::Normal).await;
+    claim_one(&store, "w1").await;
+    let waiting = submit(&store, &acme, Priority::Normal).await;
+    let ended = submit(&store, &acme, Priority::Normal).await;
+    cancel(&store, &ended).await;
+    let unknown = store.new_job_id(&acme);
+    let stream = key("ready", "video:high");
+    for id in [&running, &waiting, &ended, &unknown] {
+        let _: String = raw.run(&["XADD", &stream, "*", "j", id.as_str()]).await;
+    }
+    let slots = [("video".to_owned(), 10)];
+    let outcome = store.claim(0, "w2", LEASE_MS, &slots, false).await;
+    let ClaimOutcome::Claimed(claimed) = outcome.expect("claim") else {
+        panic!("lost");
+    };
+    assert_eq!((ids(claimed.jobs), claimed.ended), (vec![waiting], 4));
+    assert_eq!(raw.run::<i64>(&["XLEN", &stream]).await, 0);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn promise_05_a_job_that_waited_too_long_is_ended_at_the_claim() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 9).await;
+    let id = submit(&store, &acme, Priority::Normal).await;
+    let late = store.at(T0 + 86_400_000);
+    assert!(claim(&late, "w1", 10).await.is_empty());
+    assert_eq!(state_of(&late, &id).await, "timed_out");
+    assert_eq!(balance(&late, &acme).await, (9, 0));
+    assert_sound(&late).await;
+}
+
+#[tokio::test]
+async fn promise_05_a_job_past_its_deadline_is_ended_at_the_claim() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 9).await;
+    let id = submit(&store, &acme, Priority::Normal).await;
+    let job = claim_one(&store.at(T0 + 5_000), "w1").await;
+    let at = store.at(T0 + 6_000);
+    at.defer(&job.job, &job.token, 0, "limits", false)
+        .await
+        .expect("defer");
+    // The deadline counts from the first claim, over all of them.
+    let job = claim_one(&store.at(T0 + 64_999), "w1").await;
+    assert_eq!(job.left_ms, 1);
+    let at = store.at(T0 + 64_999);
+    at.defer(&job.job, &job.token, 0, "limits", false)
+        .await
+        .expect("defer");
+    let late = store.at(T0 + 65_000);
+    assert!(claim(&late, "w1", 10).await.is_empty());
+    assert_eq!(state_of(&late, &id).await, "timed_out");
+    assert_eq!(balance(&late, &acme).await, (9, 0));
+    assert_sound(&late).await;
+}
+
+#[tokio::test]
+async fn promise_05_a_job_that_was_cancelled_under_a_dead_worker_is_ended_at_the_claim() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 9).await;
+    let id = submit(&store, &acme, Priority::Normal).await;
+    claim_one(&store, "w1").await;
+    tick_through(&store, T0, T0 + 14_000).await;
+    cancel(&store.at(T0 + 14_000), &id).await;
+    let at = store.at(T0 + 15_001);
+    tick(&at).await;
+    let (dead, taken) = reap(&at).await.expect("nobody was away");
+    assert_eq!((dead, taken), (vec!["w1".to_owned()], vec![id.to_string()]));
+    assert!(claim(&at, "w2", 10).await.is_empty());
+    assert_eq!(state_of(&at, &id).await, "cancelled");
+    assert_eq!(balance(&at, &acme).await, (9, 0));
+    assert_sound(&at).await;
+}
+
+#[tokio::test]
+async fn promise_08_a_dead_worker_gets_nothing() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 9).await;
+    submit(&store, &acme, Priority::Normal).await;
+    claim(&store, "w1", 1).await;
+    submit(&store, &acme, Priority::Normal).await;
+    tick_through(&store, T0, T0 + 15_001).await;
+    let slots = [("video".to_owned(), 1)];
+    // Its lease has lapsed: lost, reaped or not.
+    for reaped in [false, true] {
+        let at = store.at(T0 + 15_001);
+        if reaped {
+            reap(&at).await.expect("nobody was away");
+        }
+        let before = raw.dump().await;
+        let outcome = at
+            .claim(0, "w1", LEASE_MS, &slots, false)
+            .await
+            .expect("claim");
+        assert!(matches!(outcome, ClaimOutcome::Lost), "reaped: {reaped}");
+        assert_eq!(raw.dump().await, before, "reaped: {reaped}");
+    }
+    // At its last millisecond it would still have been alive.
+    claim_one(&store.at(T0 + 15_001), "w2").await;
+    tick_through(&store, T0 + 15_001, T0 + 30_001).await;
+    claim(&store.at(T0 + 30_001), "w2", 1).await;
+    assert_sound(&store).await;
+}

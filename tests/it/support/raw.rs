@@ -1,0 +1,88 @@
+//! The server behind a store, without the store: to look at every byte, and to break things.
+
+use std::collections::BTreeMap;
+
+use meterline::domain::ids::AccountId;
+use redis::aio::MultiplexedConnection;
+use sha1::{Digest, Sha1};
+
+/// A plain connection to the database a store lives in.
+#[derive(Clone)]
+pub(crate) struct Raw {
+    connection: MultiplexedConnection,
+}
+
+/// A key of the only partition that tests have.
+pub(crate) fn key(noun: &str, id: &str) -> String {
+    format!("ml:{{p00}}:{noun}:{id}")
+}
+
+impl Raw {
+    pub(crate) async fn open(url: &str) -> Self {
+        let client = redis::Client::open(url).expect("a client");
+        let connection = client.get_multiplexed_async_connection().await;
+        Self {
+            connection: connection.expect("a connection"),
+        }
+    }
+
+    /// Runs one command.
+    pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        for word in &words[1..] {
+            command.arg(*word);
+        }
+        let mut connection = self.connection.clone();
+        command.query_async(&mut connection).await.expect(words[0])
+    }
+
+    /// Every key with its serialised value and the time it ends: equal dumps are equal databases.
+    pub(crate) async fn dump(&self) -> BTreeMap<String, (i64, Vec<u8>)> {
+        let mut all = BTreeMap::new();
+        let keys: Vec<String> = self.run(&["KEYS", "*"]).await;
+        for name in keys {
+            let ends_at: i64 = self.run(&["PEXPIRETIME", &name]).await;
+            let value: Vec<u8> = self.run(&["DUMP", &name]).await;
+            all.insert(name, (ends_at, value));
+        }
+        all
+    }
+
+    /// Books a debt as a correction, the way a clawback of spent credit leaves one.
+    pub(crate) async fn owe(&self, account: &AccountId, ucr: i64) {
+        let (meta, hash) = (key("part", "meta"), key("acct", account.as_str()));
+        let (seq, before): (u64, String) = self.run(&["HMGET", &meta, "seq", "hash"]).await;
+        let account_seq: u64 = self.run(&["HGET", &hash, "seq"]).await;
+        let (seq, account_seq) = (seq + 1, account_seq + 1);
+        let body = serde_json::json!({
+            "seq": seq, "at_ms": super::T0, "kind": "adjust", "op": "clawback", "account": account.as_str(),
+            "account_seq": account_seq, "job": "", "post": [["debt", -ucr], ["world", ucr]], "grants": {},
+        })
+        .to_string();
+        let chained = hex::encode(Sha1::digest(format!("{before}{body}")));
+        let (id, seq) = (format!("1-{seq}"), seq.to_string());
+        let _: String = self
+            .run(&[
+                "XADD",
+                &key("part", "journal"),
+                &id,
+                "b",
+                &body,
+                "h",
+                &chained,
+            ])
+            .await;
+        let _: () = self
+            .run(&["HSET", &meta, "seq", &seq, "hash", &chained])
+            .await;
+        let _: () = self
+            .run(&["HSET", &hash, "seq", &account_seq.to_string()])
+            .await;
+        let _: i64 = self
+            .run(&["HINCRBY", &hash, "debt", &ucr.to_string()])
+            .await;
+        let _: i64 = self
+            .run(&["HINCRBY", &hash, "adjusted", &(-ucr).to_string()])
+            .await;
+    }
+}
