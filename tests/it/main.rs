@@ -9,6 +9,7 @@ mod media;
 mod outage;
 mod probe;
 mod provider;
+mod simulator;
 mod store_burn;
 mod store_cancel;
 mod store_claim;
