@@ -25,14 +25,16 @@ for _, worker in ipairs(lapsed) do
   redis.call('ZREM', KEYS[2], worker)
 end
 if not own then workers = redis.call('SRANDMEMBER', KEYS[5], 10) end
-local orphans, taken, seen = 0, {}, 0
+local orphans, taken = 0, {}
+
+local function is_full() return #taken + orphans >= batch end
 
 local function take_back(worker, stream, id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   local job = entry and load_job(entry[2][2])
   local mine = job and job.entry == id and key('ready', job.stream) == stream
   if mine and job.state == 'running' and job.worker == worker then -- guard: reap_own_entry
-    if own and keeps[job.id] then return end
+    if own and keeps[job.id] then return end -- guard: hand_back_running
     if job.takeovers + 1 > tonumber(ARGV[3]) then -- guard: takeovers_max
       commit_end(part, plan_end(part, job, { state = 'failed', class = 'lost', capture = 0, absorbed = 0, by = 'reap',
         detail = 'lost' }), { 'token', '', 'takeovers', int(job.takeovers + 1) })
@@ -54,25 +56,32 @@ local function take_back(worker, stream, id)
   end
 end
 
-for _, worker in ipairs(workers) do
-  local left = 0
-  for _, queue in ipairs(redis.call('SMEMBERS', KEYS[4])) do
-    for _, class in ipairs({ 'resume', 'high', 'normal', 'low' }) do
-      local stream = key('ready', queue .. ':' .. class)
-      local rows = redis.pcall('XPENDING', stream, GROUP, '-', '+', batch, worker)
-      for _, row in ipairs(rows.err and {} or rows) do
-        if seen < batch then
-          seen = seen + 1
-          take_back(worker, stream, row[1])
-        else
-          left = left + 1
-        end
-      end
+-- Reads on behind what the worker keeps, so that its own jobs never hide one it does not know of.
+-- Returns whether it came to the end.
+local function walk(worker, stream)
+  local from = '-'
+  while not is_full() do
+    local rows = redis.pcall('XPENDING', stream, GROUP, from, '+', batch, worker)
+    if rows.err or #rows == 0 then return true end
+    for _, row in ipairs(rows) do
+      if is_full() then return false end
+      take_back(worker, stream, row[1])
+      from = '(' .. row[1]
     end
   end
-  if not own and left == 0 then
+  return false
+end
+
+for _, worker in ipairs(workers) do
+  local done = true
+  for _, queue in ipairs(redis.call('SMEMBERS', KEYS[4])) do
+    for _, class in ipairs({ 'resume', 'high', 'normal', 'low' }) do
+      done = walk(worker, key('ready', queue .. ':' .. class)) and done
+    end
+  end
+  if not own and done then -- guard: reap_to_the_end
     redis.call('SREM', KEYS[5], worker)
     redis.call('ZADD', KEYS[6], int(part.now), worker)
   end
 end
-return { 'reaped', lapsed, taken, int(orphans), seen >= batch and '1' or '' }
+return { 'reaped', lapsed, taken, int(orphans), is_full() and '1' or '' }

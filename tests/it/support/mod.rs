@@ -1,5 +1,6 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
+mod attempt;
 mod raw;
 pub(crate) mod rig;
 
@@ -18,6 +19,7 @@ use meterline::store::{
     Settlement, Store, SubmitOutcome, SubmitRefusal, Submitted, TickOutcome,
 };
 
+pub(crate) use attempt::*;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -132,6 +134,19 @@ pub(crate) async fn give(
         actor: "tests".to_owned(),
     };
     store.grant(&request).await.expect("grant")
+}
+
+/// A purchase of so many micro-credits.
+pub(crate) fn request(id: &AccountId, ucr: i64, operation: &str) -> GrantRequest {
+    GrantRequest {
+        account: id.clone(),
+        operation: operation.parse().expect("an operation id"),
+        amount: Ucr::new(ucr).expect("an amount"),
+        kind: GrantKind::Purchase,
+        expires_at_ms: None,
+        reason: "test".to_owned(),
+        actor: "tests".to_owned(),
+    }
 }
 
 /// A job at 7 credits per second, for `n` credits at most.

@@ -1,0 +1,107 @@
+//! Cancelling a job, in every state it can be in.
+
+use meterline::domain::failure::FailureClass;
+use meterline::domain::job::State;
+use meterline::store::{CancelOutcome, DeferOutcome, SettleOutcome, Step};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn promise_05_cancelling_a_job_that_waits_gives_everything_back_at_once() {
+    let (store, _) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let mut delayed = job_for(&store, &acme, 35);
+    delayed.delay_ms = 10_000;
+    let delayed = accept(&store, &delayed).await.job;
+    let queued = accept(&store, &job_for(&store, &acme, 35)).await.job;
+    for id in [&delayed, &queued] {
+        let outcome = cancel(&store, id).await;
+        assert_eq!(
+            outcome,
+            CancelOutcome::Cancelled {
+                released: credits(35)
+            }
+        );
+        assert_eq!(state_of(&store, id).await, "cancelled");
+        assert_eq!(
+            cancel(&store, id).await,
+            CancelOutcome::Ended(State::Cancelled)
+        );
+    }
+    tick(&store.at(T0 + 10_000)).await;
+    assert!(claim(&store.at(T0 + 10_000), "w1", 10).await.is_empty());
+    assert_eq!(balance(&store, &acme).await, (100, 0));
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn promise_06_cancelling_a_deferred_job_leaves_what_the_provider_still_does() {
+    let (store, _, acme, job) = running_job().await;
+    note(&store, &job, intent(1)).await;
+    note(&store, &job, Step::Handle).await;
+    defer(&store, &job, 5_000, true).await;
+    let outcome = cancel(&store, &job.job).await;
+    assert_eq!(
+        outcome,
+        CancelOutcome::Cancelled {
+            released: credits(35)
+        }
+    );
+    assert_eq!(balance(&store, &acme).await, (100, 0));
+    let open = store.obligations().await.expect("obligations");
+    assert_eq!(open.len(), 1);
+    assert!(open[0]["work"].contains("Handle"));
+    tick(&store.at(T0 + 5_000)).await;
+    assert!(claim(&store, "w1", 10).await.is_empty());
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn promise_05_a_cancel_beats_every_later_word_of_the_worker() {
+    for word in 0..4 {
+        let (store, _, acme, job) = running_job().await;
+        assert_eq!(cancel(&store, &job.job).await, CancelOutcome::Cancelling);
+        assert_eq!(
+            balance(&store, &acme).await,
+            (65, 35),
+            "the worker is asked first"
+        );
+        match word {
+            0 => {
+                let outcome = settle(&store, &job, &settlement(35)).await;
+                assert_eq!(outcome, SettleOutcome::Cancelled);
+                assert_eq!(settle(&store, &job, &settlement(35)).await, outcome);
+            }
+            1 => {
+                let end = ends(FailureClass::ProviderFault);
+                assert_eq!(fail(&store, &job, &end).await, ended(State::Cancelled));
+            }
+            2 => assert_eq!(fail(&store, &job, &again(0)).await, ended(State::Cancelled)),
+            _ => assert_eq!(defer(&store, &job, 0, true).await, DeferOutcome::Ended),
+        }
+        assert_eq!(state_of(&store, &job.job).await, "cancelled", "word {word}");
+        assert_eq!(balance(&store, &acme).await, (100, 0), "word {word}");
+        assert_sound(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn cancelling_twice_or_after_the_end_says_so_and_changes_nothing() {
+    let (store, raw, _, job) = running_job().await;
+    cancel(&store, &job.job).await;
+    let before = raw.dump().await;
+    assert_eq!(
+        cancel(&store.at(T0 + 5_000), &job.job).await,
+        CancelOutcome::Cancelling
+    );
+    assert_eq!(raw.dump().await, before);
+    let (store, raw, _, job) = running_job().await;
+    settle(&store, &job, &settlement(28)).await;
+    let before = raw.dump().await;
+    assert_eq!(
+        cancel(&store, &job.job).await,
+        CancelOutcome::Ended(State::Succeeded)
+    );
+    assert_eq!(raw.dump().await, before);
+    assert_sound(&store).await;
+}
