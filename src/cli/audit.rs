@@ -41,18 +41,23 @@ fn text(report: &Report) -> String {
             one.found.clone(),
         ]);
     }
-    let verdict = if report.ok {
-        "everything is as the journal says"
-    } else {
-        "THE STORE DIFFERS FROM ITS JOURNAL"
-    };
     format!(
-        "{}\n\n{}\n\n{} accounts, {} journal entries, {} open holds in {} partitions: {verdict}",
+        "{}\n\n{}\n\n{}",
         rows(&books, "no books yet"),
         rows(&differences, "no differences"),
-        report.accounts,
-        report.entries,
-        report.open_holds,
-        report.partitions,
+        verdict(report),
+    )
+}
+
+/// What was read and whether it fits, in one sentence.
+pub(super) fn verdict(report: &Report) -> String {
+    let verdict = if report.ok {
+        "everything is as the journal says".to_owned()
+    } else {
+        format!("{} DIFFERENCES FROM THE JOURNAL", report.differences.len())
+    };
+    format!(
+        "audit of {} accounts, {} journal entries and {} open holds: {verdict}",
+        report.accounts, report.entries, report.open_holds,
     )
 }

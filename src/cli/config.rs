@@ -30,7 +30,7 @@ pub(super) struct CheckArgs {}
 #[command(after_help = "Example:\n  meterline config show --output json")]
 pub(super) struct ShowArgs {}
 
-pub(super) fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
+pub(super) fn run(call: &Call, command: &Command) -> Result<Exit, Failure> {
     match command {
         Command::Check(CheckArgs {}) => check(call),
         Command::Show(ShowArgs {}) => show(call),
@@ -85,15 +85,10 @@ fn show(call: &Call) -> Result<Exit, Failure> {
         .map_err(|error| Failure::new(Kind::Io, format!("failed to write JSON: {error}")))?;
     let mut values = BTreeMap::new();
     flatten("", &settings, &mut values);
-    let from_flag = call
-        .global
-        .redis
-        .as_ref()
-        .is_some_and(|url| !url.is_empty());
     let shown: BTreeMap<String, Value> = values
         .into_iter()
         .map(|(key, value)| {
-            let origin = origin(&house.loaded, &key, from_flag);
+            let origin = origin(&house.loaded, &key);
             (key, json!({"value": value, "origin": origin}))
         })
         .collect();
@@ -112,13 +107,9 @@ fn show(call: &Call) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn origin(loaded: &Loaded, key: &str, redis_from_flag: bool) -> String {
-    if key == "redis.url" && redis_from_flag {
-        return "--redis or METERLINE_REDIS_URL".to_owned();
-    }
-    let origins = &loaded.origins.settings;
-    let built_in = || Origin::Embedded("meterline.toml").to_string();
-    origins.get(key).map_or_else(built_in, Origin::to_string)
+fn origin(loaded: &Loaded, key: &str) -> String {
+    let origin = loaded.origins.settings.get(key);
+    origin.map_or_else(|| "built-in meterline.toml".to_owned(), Origin::to_string)
 }
 
 /// Every value by its dotted key.

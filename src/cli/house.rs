@@ -1,11 +1,11 @@
 //! What commands work with: the settings with their flags on top, and the store they name.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use secrecy::ExposeSecret;
 
 use super::failure::Failure;
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, Flag, Loaded, Settings};
 use crate::producer::Producer;
 use crate::store::{ConnectionOptions, Options, Store};
 
@@ -18,17 +18,9 @@ pub(super) struct House {
 }
 
 impl House {
-    /// Reads the settings and lays `flags` over them.
-    pub(super) fn open(
-        dir: Option<&PathBuf>,
-        flags: impl FnOnce(&mut Settings),
-    ) -> Result<Self, Failure> {
-        let mut loaded = Settings::load(dir.map(PathBuf::as_path), config::environment())?;
-        flags(&mut loaded.settings);
-        let problems = loaded.settings.problems();
-        if !problems.is_empty() {
-            return Err(problems.into());
-        }
+    /// Reads the settings with `flags` above them.
+    pub(super) fn open(dir: Option<&Path>, flags: &[Flag]) -> Result<Self, Failure> {
+        let loaded = Settings::load_with_flags(dir, config::environment(), flags)?;
         Ok(Self { loaded })
     }
 
@@ -50,7 +42,8 @@ impl House {
     }
 }
 
-fn store_options(settings: &Settings) -> Options {
+/// What the store needs of the settings.
+pub(super) fn store_options(settings: &Settings) -> Options {
     let (redis, store) = (&settings.redis, &settings.store);
     Options {
         partitions: store.partitions,

@@ -32,10 +32,10 @@ fn state(word: &str) -> Result<State, String> {
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let store = call.house()?.store().await?;
-    if let Some(account) = &args.account {
-        if store.account(account).await?.is_none() {
-            return Err(Failure::unknown_account(account));
-        }
+    if let Some(account) = &args.account
+        && store.account(account).await?.is_none()
+    {
+        return Err(Failure::unknown_account(account));
     }
     let filter = JobFilter {
         account: args.account,

@@ -5,6 +5,7 @@
 mod account;
 mod audit;
 mod config;
+mod demo;
 mod failure;
 mod house;
 mod job;
@@ -14,6 +15,7 @@ mod queue;
 mod quote;
 mod request;
 mod serve;
+mod simulate;
 mod submit;
 mod worker;
 
@@ -22,15 +24,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use secrecy::SecretString;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::Settings;
+use crate::config::Flag;
 use crate::telemetry;
 use failure::{EXIT_CODES, Exit, Failure, Kind};
 use house::House;
 use output::{Format, Out};
+
+/// The variable with the address of the store.
+const REDIS_URL: &str = "METERLINE_REDIS_URL";
 
 const EXAMPLES: &str = "Examples:
   meterline demo
@@ -58,7 +63,7 @@ struct Global {
         long,
         global = true,
         value_name = "URL",
-        env = "METERLINE_REDIS_URL",
+        env = REDIS_URL,
         hide_env_values = true
     )]
     redis: Option<String>,
@@ -72,7 +77,9 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(DemoArgs),
     Serve(serve::Args),
+    SimulateProvider(simulate::Args),
     Quote(quote::Args),
     Submit(submit::Args),
     #[command(subcommand)]
@@ -89,35 +96,47 @@ enum Command {
     Config(config::Command),
 }
 
+/// Run the main job with everything that can go wrong once, on a store and a provider of its own
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline demo --keep")]
+struct DemoArgs {
+    /// Leave everything running, and print how to look at it
+    #[arg(long)]
+    keep: bool,
+}
+
 /// What a command was called with, and where it prints.
 struct Call {
     global: Global,
+    /// Where the address of the store was given, for whoever wonders.
+    redis_origin: &'static str,
     out: Out,
 }
 
 impl Call {
     /// The settings with the flags of every command on top.
     fn house(&self) -> Result<House, Failure> {
-        self.house_with(|_| {})
+        self.house_with(Vec::new())
     }
 
     /// The settings with some more flags on top.
-    fn house_with(&self, flags: impl FnOnce(&mut Settings)) -> Result<House, Failure> {
-        let dir = self.global.config.as_ref();
-        House::open(dir.filter(|dir| !dir.as_os_str().is_empty()), |settings| {
-            if let Some(url) = self.global.redis.as_ref().filter(|url| !url.is_empty()) {
-                settings.redis.url = SecretString::from(url.clone());
-            }
-            flags(settings);
-        })
+    fn house_with(&self, mut flags: Vec<Flag>) -> Result<House, Failure> {
+        let url = self.global.redis.iter().filter(|url| !url.is_empty());
+        flags.extend(url.map(|url| Flag {
+            name: self.redis_origin.to_owned(),
+            key: "redis.url".to_owned(),
+            value: url.clone(),
+        }));
+        let dir = self.global.config.as_deref();
+        House::open(dir.filter(|dir| !dir.as_os_str().is_empty()), &flags)
     }
 }
 
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match parse(&arguments) {
-        Ok(cli) => cli,
+    let (cli, redis_origin) = match parse(&arguments) {
+        Ok(parsed) => parsed,
         Err(exit) => return exit.into(),
     };
     // Only a second call in one process fails, and then the first provider stands.
@@ -125,6 +144,7 @@ pub fn main() -> ExitCode {
     let out = Out::new(cli.global.output);
     let call = Call {
         global: cli.global,
+        redis_origin,
         out,
     };
     let exit = match run(&call, cli.command) {
@@ -137,19 +157,26 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
+/// The command, and where the address of the store was given.
+fn parse(arguments: &[OsString]) -> Result<(Cli, &'static str), Exit> {
     let parsed = Cli::command()
         .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+        .and_then(|matches| {
+            let from_environment = matches.value_source("redis") == Some(ValueSource::EnvVariable);
+            let origin = if from_environment {
+                REDIS_URL
+            } else {
+                "--redis"
+            };
+            Ok((Cli::from_arg_matches(&matches)?, origin))
+        });
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
             Exit::Done
         }
         _ if wants_json(arguments) => {
-            let text = error.render().to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
-            Out::new(Format::Json).failure(&Failure::new(Kind::Usage, text));
+            Out::new(Format::Json).failure(&Failure::new(Kind::Usage, in_short(&error)));
             Exit::Usage
         }
         _ => {
@@ -157,6 +184,19 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Exit> {
             Exit::Usage
         }
     })
+}
+
+/// What is wrong, without the usage and the hint at `--help` that follow it.
+fn in_short(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = text
+        .find("\n\nUsage:")
+        .or(text.find("\n\nFor more information"));
+    let words: Vec<&str> = text[..end.unwrap_or(text.len())]
+        .split_whitespace()
+        .collect();
+    words.join(" ")
 }
 
 /// Whether the arguments ask for JSON, as far as that can be told where they are wrong.
@@ -168,8 +208,9 @@ fn wants_json(arguments: &[OsString]) -> bool {
 
 fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
     telemetry::start(match command {
-        Command::Serve(_) => LevelFilter::INFO,
-        Command::Quote(_)
+        Command::Serve(_) | Command::SimulateProvider(_) => LevelFilter::INFO,
+        Command::Demo(_)
+        | Command::Quote(_)
         | Command::Submit(_)
         | Command::Job(_)
         | Command::Jobs(_)
@@ -184,6 +225,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         .build()?;
     runtime.block_on(async {
         match command {
+            Command::Demo(args) => run_demo(args).await,
+            Command::SimulateProvider(args) => simulate::run(call, args).await,
             Command::Serve(args) => serve::run(call, args).await,
             Command::Quote(args) => quote::run(call, args).await,
             Command::Submit(args) => submit::run(call, args).await,
@@ -193,9 +236,20 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
-            Command::Config(command) => config::run(call, command),
+            Command::Config(command) => config::run(call, &command),
         }
     })
+}
+
+async fn run_demo(args: DemoArgs) -> Result<Exit, Failure> {
+    match demo::run(args.keep).await {
+        Ok(true) => Ok(Exit::Done),
+        Ok(false) => Ok(Exit::Failed),
+        Err(error) => Err(Failure::new(
+            Kind::Io,
+            format!("the demo failed: {error:#}"),
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! `serve`: the process that runs jobs.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,7 +8,7 @@ use url::Url;
 use super::failure::{Exit, Failure, Kind};
 use super::output::note;
 use super::{Call, config};
-use crate::config::{Provider, Settings};
+use crate::config::{Flag, Settings};
 use crate::media::artifacts::ArtifactStore;
 use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
@@ -37,7 +35,7 @@ pub(super) struct Args {
     slots: Vec<(String, u32)>,
     /// Folder for the outputs
     #[arg(long, value_name = "DIR")]
-    artifacts: Option<PathBuf>,
+    artifacts: Option<String>,
     /// Reach a provider at another address than its file says; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = provider_url)]
     provider_url: Vec<(String, Url)>,
@@ -65,8 +63,16 @@ fn provider_url(text: &str) -> Result<(String, Url), String> {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let role = args.role;
-    let house = call.house_with(|settings| lay_over(settings, args))?;
+    let mut house = call.house_with(flags(&args))?;
+    if !args.slots.is_empty() {
+        let named = |queue: &String| args.slots.iter().any(|(name, _)| name == queue);
+        house
+            .loaded
+            .settings
+            .worker
+            .slots
+            .retain(|queue, _| named(queue));
+    }
     let providers = config::providers(&house)?;
     let outputs = outputs(house.settings())?;
     // From here on a signal is an order, also while the store is still being reached.
@@ -76,7 +82,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Done),
     };
     warn_of_the_server(&store).await?;
-    match role {
+    match args.role {
         Role::All | Role::Worker => {}
     }
     let worker = Worker::start(
@@ -92,17 +98,26 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn lay_over(settings: &mut Settings, args: Args) {
-    if !args.slots.is_empty() {
-        settings.worker.slots = BTreeMap::from_iter(args.slots);
-    }
-    if let Some(dir) = args.artifacts {
-        settings.media.artifacts_dir = dir;
-    }
-    let urls = args.provider_url.into_iter();
-    settings
-        .providers
-        .extend(urls.map(|(name, base_url)| (name, Provider { base_url })));
+/// The flags as settings. Slots that the settings have for other queues are taken out by the caller.
+fn flags(args: &Args) -> Vec<Flag> {
+    let flag = |name: &str, key: String, value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Flag { name, key, value }
+    };
+    let slots = args.slots.iter();
+    let slots =
+        slots.map(|(queue, n)| flag("--slots", format!("worker.slots.{queue}"), &n.to_string()));
+    let urls = args.provider_url.iter();
+    let urls = urls.map(|(name, url)| {
+        flag(
+            "--provider-url",
+            format!("providers.{name}.base_url"),
+            url.as_str(),
+        )
+    });
+    let artifacts = args.artifacts.iter();
+    let artifacts = artifacts.map(|dir| flag("--artifacts", "media.artifacts_dir".to_owned(), dir));
+    slots.chain(urls).chain(artifacts).collect()
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {

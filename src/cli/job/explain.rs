@@ -34,17 +34,25 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let slices = slices(&view);
     let why = match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => waits(&store, &view, state).await?,
-        Some(State::Running) => format!("it runs on worker {}", view.text("worker")),
-        Some(State::Succeeded) => price(&view, rule.as_ref()),
-        Some(State::Failed | State::TimedOut | State::Cancelled) => ending(&view),
-        None => "its state is not one that this version knows".to_owned(),
+        Some(_) | None => explanation(&view),
     };
-    let value = explanation(&view, rule.as_ref(), &slices, &why);
+    let value = explain_json(&view, rule.as_ref(), &slices, &why);
     call.out.show(&value, || text(&view, &slices, &why))?;
     Ok(Exit::Done)
 }
 
-fn explanation(view: &JobView, rule: Option<&Rule>, slices: &[Slice], why: &str) -> Value {
+/// How a job ended and why it costs what it costs; of an open one, where it stands.
+pub(in crate::cli) fn explanation(view: &JobView) -> String {
+    match view.state() {
+        Some(state @ (State::Scheduled | State::Queued)) => format!("it is {state}"),
+        Some(State::Running) => format!("it runs on worker {}", view.text("worker")),
+        Some(State::Succeeded) => price(view),
+        Some(State::Failed | State::TimedOut | State::Cancelled) => ending(view),
+        None => "its state is not one that this version knows".to_owned(),
+    }
+}
+
+fn explain_json(view: &JobView, rule: Option<&Rule>, slices: &[Slice], why: &str) -> Value {
     let mut value = brief(view);
     let ended = view.state().is_some_and(State::is_terminal);
     value["rule"] = rule.map(rule_json).unwrap_or_default();
@@ -101,7 +109,8 @@ fn slices(view: &JobView) -> Vec<Slice> {
 }
 
 /// Why a job that succeeded costs what it costs.
-fn price(view: &JobView, rule: Option<&Rule>) -> String {
+fn price(view: &JobView) -> String {
+    let rule: Option<Rule> = view.text("rule").parse().ok();
     let charged = credits(view.number("captured_ucr"));
     let length = |field| view.maybe(field).and_then(|ms| u64::try_from(ms).ok());
     let mut why = match (rule.map(|rule| (rule, rule.kind())), length("measured_ms")) {

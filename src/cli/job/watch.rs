@@ -44,10 +44,10 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     };
     let until = args.timeout_ms.map(Duration::from_millis);
     let ended = match until {
-        None => watch.to_the_end(None).await?,
+        None => watch.until_ended(None).await?,
         Some(most) => {
             let until = Instant::now() + most;
-            match tokio::time::timeout_at(until, watch.to_the_end(Some(until))).await {
+            match tokio::time::timeout_at(until, watch.until_ended(Some(until))).await {
                 Ok(ended) => ended?,
                 Err(_) => return Err(time_is_up(&watch.job)),
             }
@@ -78,7 +78,7 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Prints events until the job has ended. A connection that breaks is made again while there is a
     /// time limit; without one its loss is the end, so that nobody waits for ever.
-    async fn to_the_end(&mut self, until: Option<Instant>) -> Result<State, Failure> {
+    async fn until_ended(&mut self, until: Option<Instant>) -> Result<State, Failure> {
         loop {
             match self.follow().await {
                 Err(failure) if failure.kind() == Kind::Unreachable && until.is_some() => {
