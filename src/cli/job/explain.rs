@@ -42,7 +42,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 }
 
 /// How a job ended and why it costs what it costs; of an open one, where it stands.
-pub(in crate::cli) fn explanation(view: &JobView) -> String {
+fn explanation(view: &JobView) -> String {
     match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => format!("it is {state}"),
         Some(State::Running) => format!("it runs on worker {}", view.text("worker")),
@@ -169,10 +169,12 @@ fn ending(view: &JobView) -> String {
         format!(": {message}")
     };
     let released = credits(view.number("released_ucr"));
-    format!(
-        "it {}{class}{message}; all {released} held are given back",
-        state.replace('_', " ")
-    )
+    let how = match state {
+        "cancelled" => "was cancelled",
+        "timed_out" => "timed out",
+        _ => "failed",
+    };
+    format!("it {how}{class}{message}; all {released} held are given back")
 }
 
 /// What a waiting job waits for.
