@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{credits, duration, rfc3339, rows, table};
+use crate::cli::output::{credits, duration, facts, rfc3339, rows, table};
 use crate::store::{JobView, TimelineEvent};
 use crate::worker::ArtifactRecord;
 
@@ -115,7 +115,7 @@ fn text(view: &JobView, value: &Value, timeline: &[TimelineEvent]) -> String {
     let measured = view
         .maybe("measured_ms")
         .and_then(|ms| u64::try_from(ms).ok());
-    let mut facts = table(&["", ""]);
+    let mut facts = facts();
     facts.add_row(["account", view.text("account")]);
     facts.add_row(["tool", view.text("tool")]);
     for (name, field) in [
