@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::output::credits;
 use crate::domain::catalogue::Refusal;
 use crate::domain::credits::AmountError;
 use crate::domain::ids::{AccountId, BadId};
@@ -347,13 +346,9 @@ impl From<SubmitRefusal> for Failure {
             SubmitRefusal::Insufficient {
                 need,
                 available_ucr,
-            } => {
-                let (need_ucr, needed) = (need.get(), credits(need.get()));
-                let message = format!("{needed} needed, {} available", credits(available_ucr));
-                Self::new(Kind::Insufficient, message)
-                    .with("need_ucr", need_ucr)
-                    .with("available_ucr", available_ucr)
-            }
+            } => of(Kind::Insufficient)
+                .with("need_ucr", need.get())
+                .with("available_ucr", available_ucr),
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)

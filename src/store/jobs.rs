@@ -78,7 +78,7 @@ pub enum SubmitRefusal {
         ceiling: Ucr,
     },
     /// Not enough credits.
-    #[error("{} credits are needed, {available_ucr} micro-credits are available", need.credits())]
+    #[error("{} credits are needed, {} are available", need.credits(), signed_credits(*available_ucr))]
     Insufficient {
         /// What would be held.
         need: Ucr,
@@ -105,6 +105,16 @@ pub enum SubmitRefusal {
         /// How far it may lie ahead.
         max_ms: u64,
     },
+}
+
+/// Credits as people read them, of a balance that can be below zero.
+fn signed_credits(ucr: i64) -> String {
+    let amount = i64::try_from(ucr.unsigned_abs()).map(Ucr::new);
+    let sign = if ucr < 0 { "-" } else { "" };
+    match amount {
+        Ok(Ok(amount)) => format!("{sign}{}", amount.credits()),
+        Ok(Err(_)) | Err(_) => format!("{ucr} millionths"),
+    }
 }
 
 /// Accepted or refused; the third answer, unknown, is [`Error::Unknown`].

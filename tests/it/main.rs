@@ -1,6 +1,7 @@
 //! One integration binary: modules by promise and by part of the house.
 
 mod catalogue;
+mod chaos;
 mod cli;
 mod config;
 mod ledger;

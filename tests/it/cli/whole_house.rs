@@ -144,9 +144,7 @@ fn an_output_is_shown_with_the_file_it_is() {
             .code,
         0
     );
-    let mut show = house.cli.command(&["job", "show", &job]);
-    let shown =
-        super::ran(show.env("METERLINE__MEDIA__ARTIFACTS_DIR", house.artifacts.path())).json();
+    let shown = house.cli.ok(&["job", "show", &job]);
     let artifacts = shown["artifacts"].as_array().expect("outputs");
     assert_eq!(artifacts.len(), 2, "{shown}");
     for artifact in artifacts {
