@@ -230,14 +230,19 @@ impl Process {
 
     /// The rest of the first line that begins with `word`.
     fn says(&self, word: &str) -> String {
+        self.hears(|line| line.strip_prefix(word).map(str::to_owned))
+    }
+
+    /// What is made of the first line that something can be made of.
+    fn hears<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
         let mut heard = Vec::new();
         loop {
             match self.lines.recv_timeout(std::time::Duration::from_secs(20)) {
-                Ok(line) => match line.strip_prefix(word) {
-                    Some(rest) => return rest.to_owned(),
+                Ok(line) => match find(&line) {
+                    Some(found) => return found,
                     None => heard.push(line),
                 },
-                Err(error) => panic!("{error} before {word:?}: {heard:#?}"),
+                Err(error) => panic!("{error} after {heard:#?}"),
             }
         }
     }

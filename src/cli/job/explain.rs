@@ -35,11 +35,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let why = match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => waits(&store, &view, state).await?,
         Some(
-            State::Running
-            | State::Succeeded
-            | State::Failed
-            | State::TimedOut
-            | State::Cancelled,
+            State::Running | State::Succeeded | State::Failed | State::TimedOut | State::Cancelled,
         )
         | None => explanation(&view),
     };

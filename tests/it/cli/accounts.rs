@@ -191,3 +191,15 @@ async fn grants_that_cannot_be_are_refused_by_type_and_change_nothing() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_audit_that_finds_a_difference_fails_and_says_which() {
+    let cli = Cli::funded(100);
+    let raw = cli.raw().await;
+    let names: Vec<String> = raw.run(&["KEYS", "ml:*:acct:acme"]).await;
+    let _: i64 = raw.run(&["HINCRBY", &names[0], "available", "1"]).await;
+    let ran = cli.run(&["audit"]);
+    let report = ran.json();
+    assert_eq!((ran.code, &report["ok"]), (1, &json!(false)), "{ran:?}");
+    assert_eq!(report["differences"][0]["account"], "acme", "{report}");
+}

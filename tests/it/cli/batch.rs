@@ -25,22 +25,23 @@ fn submit(cli: &Cli, file: &tempfile::NamedTempFile) -> Ran {
 }
 
 #[test]
-fn a_bad_line_among_many_is_named_and_the_others_go_in() {
-    let cli = Cli::funded(10_000);
-    const BAD: usize = 150;
-    let lines = (1..=300).map(|n| {
+fn a_bad_line_among_ten_thousand_is_named_and_the_others_go_in() {
+    const LINES: usize = 10_000;
+    const BAD: usize = 5_000;
+    let cli = Cli::funded(70_000);
+    let line = |n| {
         if n == BAD {
             "{\"account\":".to_owned()
         } else {
             job(n).to_string()
         }
-    });
-    let file = file(lines);
+    };
+    let file = file((1..=LINES).map(line));
     let ran = submit(&cli, &file);
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     let results = ran.lines();
-    assert_eq!(results.len(), 300);
-    for (n, result) in (1..=300).zip(&results) {
+    assert_eq!(results.len(), LINES);
+    for (n, result) in (1..=LINES).zip(&results) {
         assert_eq!(result["line"], n, "in the order of the file");
         if n == BAD {
             assert_eq!(result["error"]["type"], "bad_line", "{result}");
@@ -50,19 +51,23 @@ fn a_bad_line_among_many_is_named_and_the_others_go_in() {
             assert_eq!(result["hold_ucr"], 7_000_000);
         }
     }
-    assert_eq!(cli.balance(), (10_000 - 299 * 7, 299 * 7));
-
-    let again = submit(&cli, &file);
-    assert_eq!(again.code, 1);
-    let same = again
-        .lines()
-        .iter()
-        .zip(&results)
-        .filter(|(again, first)| again["job"] == first["job"])
-        .count();
-    assert_eq!(same, 300, "the same keys are the same jobs");
-    assert_eq!(cli.balance(), (10_000 - 299 * 7, 299 * 7));
+    assert_eq!(cli.balance(), (7, 9_999 * 7));
     cli.assert_sound();
+}
+
+#[test]
+fn a_file_that_is_submitted_twice_makes_the_same_jobs() {
+    let cli = Cli::funded(1_000);
+    let file = file((1..=100).map(|n| job(n).to_string()));
+    let (first, again) = (submit(&cli, &file), submit(&cli, &file));
+    assert_eq!((first.code, again.code), (0, 0));
+    for (first, again) in first.lines().iter().zip(again.lines()) {
+        assert_eq!(
+            (&first["job"], text(&again["status"])),
+            (&again["job"], "replayed")
+        );
+    }
+    assert_eq!(cli.balance(), (300, 700));
 }
 
 #[test]

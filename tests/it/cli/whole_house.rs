@@ -65,6 +65,15 @@ impl House {
         text(&self.cli.ok(&arguments)["job"]).to_owned()
     }
 
+    /// Watches until the job has come so far.
+    fn sees(&self, job: &str, event: &str) {
+        let watch = self.cli.command(&["job", "watch", job, "--timeout", "60s"]);
+        Process::start(watch, true).hears(|line| {
+            let seen: Value = serde_json::from_str(line).expect("an event");
+            (seen["event"] == event).then_some(())
+        });
+    }
+
     fn video(&self, duration_ms: u64, sim: &Value) -> String {
         let duration = format!("duration_ms={duration_ms}");
         self.submit(
@@ -170,18 +179,7 @@ fn failures_cancels_and_deadlines_end_free_and_say_why() {
     );
     let hanging = house.submit("text-to-image", &["prompt=x"], &json!({"hang": true}));
     let stopped = house.submit("text-to-image", &["prompt=x"], &json!({"hang": true}));
-    let watcher = Process::start(
-        house
-            .cli
-            .command(&["job", "watch", &stopped, "--timeout", "60s"]),
-        true,
-    );
-    loop {
-        let line: Value = serde_json::from_str(&watcher.says("")).expect("an event");
-        if line["event"] == "handle" {
-            break;
-        }
-    }
+    house.sees(&stopped, "handle");
     assert_eq!(
         house.cli.ok(&["job", "cancel", &stopped])["outcome"],
         "cancelling"
@@ -230,18 +228,7 @@ fn a_worker_told_to_stop_finishes_what_it_runs_and_ends_with_0() {
     assert_eq!(workers[0]["slots"], json!({"image": 4, "video": 2}));
 
     let job = house.video(5_000, &json!({"delay_ms": 1_500}));
-    let watcher = Process::start(
-        house
-            .cli
-            .command(&["job", "watch", &job, "--timeout", "60s"]),
-        true,
-    );
-    loop {
-        let line: Value = serde_json::from_str(&watcher.says("")).expect("an event");
-        if line["event"] == "handle" {
-            break;
-        }
-    }
+    house.sees(&job, "handle");
     assert_eq!(house.worker.stop(), Some(0));
     let shown = house.cli.ok(&["job", "show", &job]);
     assert!(
@@ -250,5 +237,24 @@ fn a_worker_told_to_stop_finishes_what_it_runs_and_ends_with_0() {
     );
     assert_eq!(shown["takeovers"], 0);
     assert_eq!(house.provider.stop(), Some(0));
+    house.cli.assert_sound();
+}
+
+#[test]
+fn a_second_signal_does_not_wait_and_the_job_is_left_to_others() {
+    let house = House::new(100);
+    let job = house.video(5_000, &json!({"hang": true}));
+    house.sees(&job, "handle");
+    house.worker.signal();
+    house
+        .worker
+        .hears(|line| line.contains("claiming nothing more").then_some(()));
+    assert_eq!(house.worker.stop(), Some(1));
+    let shown = house.cli.ok(&["job", "show", &job]);
+    assert_eq!(
+        (text(&shown["state"]), &shown["tries"]),
+        ("running", &json!(0))
+    );
+    assert_eq!(house.cli.balance(), (65, 35));
     house.cli.assert_sound();
 }
