@@ -78,7 +78,7 @@ pub enum SubmitRefusal {
         ceiling: Ucr,
     },
     /// Not enough credits.
-    #[error("{} credits are needed, {} are available", need.credits(), signed_credits(*available_ucr))]
+    #[error("{} credits are needed, {} are available", need.credits(), spendable(*available_ucr))]
     Insufficient {
         /// What would be held.
         need: Ucr,
@@ -107,13 +107,14 @@ pub enum SubmitRefusal {
     },
 }
 
-/// Credits as people read them, of a balance that can be below zero.
-fn signed_credits(ucr: i64) -> String {
-    let amount = i64::try_from(ucr.unsigned_abs()).map(Ucr::new);
-    let sign = if ucr < 0 { "-" } else { "" };
-    match amount {
-        Ok(Ok(amount)) => format!("{sign}{}", amount.credits()),
-        Ok(Err(_)) | Err(_) => format!("{ucr} millionths"),
+/// A balance in credits; while there is debt, how much is owed.
+fn spendable(ucr: i64) -> String {
+    match Ucr::new(ucr) {
+        Ok(amount) => amount.credits(),
+        Err(_) => format!(
+            "none: {} are owed",
+            Ucr::new(-ucr).unwrap_or(Ucr::ZERO).credits()
+        ),
     }
 }
 

@@ -209,7 +209,7 @@ async fn a_worker_that_is_told_to_end_finishes_what_it_runs_and_claims_nothing_m
     // The signal is handled when the process says so; a job that comes after that is not claimed.
     processes::said(&worker.child, "told to stop");
     let late = rig.video(&acme, 2_000, json!({})).await.job;
-    worker.child.terminate().expect("wait for its end");
+    worker.child.wait().expect("its end");
     assert_eq!(state_of(&rig.store, &running).await, "succeeded");
     assert_eq!(view_of(&rig.store, &running).await.number("takeovers"), 0);
     assert_eq!(state_of(&rig.store, &late).await, "queued");

@@ -45,7 +45,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 }
 
 /// How a job ended and why it costs what it costs; of an open one, where it stands.
-pub(in crate::cli) fn explanation(view: &JobView) -> String {
+fn explanation(view: &JobView) -> String {
     match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => format!("it is {state}"),
         Some(State::Running) => format!("it runs on worker {}", view.text("worker")),

@@ -42,6 +42,8 @@ impl Rig {
 
     /// A house on a given server.
     pub(crate) async fn on(url: String) -> Self {
+        // Only the first test of the process installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");

@@ -66,6 +66,7 @@ end
 local function event(part, job, account, what, detail)
   redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
     'j', job, 'a', account, 'e', what, 'd', detail, 't', int(part.now))
+  if job == '' then return end -- about an account alone
   local timeline = key('timeline', job)
   if redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
     redis.call('APPEND', timeline, int(part.now) .. ' ' .. what .. ' ' .. detail .. '\n')
