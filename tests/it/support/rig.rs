@@ -230,7 +230,9 @@ impl Rig {
 }
 
 pub(crate) fn video(duration_ms: u64, sim: Value) -> Value {
-    json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms, "sim": sim})
+    let mut params = json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms});
+    params["sim"] = sim;
+    params
 }
 
 /// A hook that lets a worker die at a named point: the first `deaths` times it is reached, time stops
