@@ -110,8 +110,10 @@ impl PrivateRedis {
 
     /// Starts the server again on its data, after a kill.
     pub fn restart(&mut self) -> Result<(), Error> {
-        drop(self.child.stdin.take());
+        // The shell first: left alone it would clear the folder as soon as its pipe closes.
+        self.child.kill()?;
         let _ = self.child.wait();
+        drop(self.child.stdin.take());
         let _ = std::fs::remove_file(self.socket());
         self.child = spawn(&self.dir, &self.options)?;
         self.await_pong()

@@ -71,4 +71,6 @@ registry! {
     CANCEL = "cancel";
     REAP = "reap";
     TICK = "tick";
+    LOOK_ACCOUNTS = "look_accounts";
+    LOOK_JOBS = "look_jobs";
 }

@@ -28,12 +28,18 @@ impl Raw {
 
     /// Runs one command.
     pub(crate) async fn run<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let value = self.attempt(words).await.expect(words[0]);
+        redis::from_redis_value(value).expect(words[0])
+    }
+
+    /// Runs one command that the server may refuse.
+    pub(crate) async fn attempt(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
         let mut command = redis::cmd(words[0]);
         for word in &words[1..] {
             command.arg(*word);
         }
         let mut connection = self.connection.clone();
-        command.query_async(&mut connection).await.expect(words[0])
+        command.query_async(&mut connection).await
     }
 
     /// Every key with its serialised value and the time it ends: equal dumps are equal databases.
