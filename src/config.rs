@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS};
+pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
 pub use settings::{Dev, Media, Provider, Queue, Redis, Settings, Store, Worker};
 

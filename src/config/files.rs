@@ -9,6 +9,8 @@ use crate::domain::problem::Problem;
 
 /// The built-in settings, which are also their documentation.
 pub const DEFAULT_SETTINGS: &str = include_str!("../../config/meterline.toml");
+/// The settings for development: what takes minutes takes seconds.
+pub const DEVELOPMENT_SETTINGS: &str = include_str!("../../config/dev/meterline.toml");
 /// The built-in catalogue.
 pub const DEFAULT_CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 

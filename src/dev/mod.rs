@@ -1,3 +1,5 @@
-//! For developing with Meterline and showing it: a private Redis, a simulated provider, the demo.
+//! For developing with Meterline and showing it: children, a private Redis, a simulated provider.
 
+pub mod child;
 pub mod redis;
+pub mod simulator;

@@ -1,21 +1,12 @@
 //! A private Redis: a child process on a unix socket in a folder of its own.
-//!
-//! The child hangs on a small shell that reads from a pipe of ours. However this process ends, even by
-//! SIGKILL, the pipe closes, and the shell ends the server and clears its folder.
 
-use std::io;
-use std::os::unix::process::CommandExt;
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Ends the server when its standard input closes. $0 = folder, $1 = clear it, the rest = the server.
-const WATCHDOG: &str = r#"dir=$0; clear=$1; shift
-"$@" </dev/null >"$dir/redis.out" 2>&1 & pid=$!
-cat >/dev/null
-kill "$pid" 2>/dev/null; wait "$pid"
-[ "$clear" = yes ] && rm -rf "$dir"
-exit 0"#;
+use super::child::{Child, Traces};
 
 /// How long a server may take to answer its first PING.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -46,12 +37,11 @@ pub struct RedisOptions {
     pub extra: Vec<String>,
 }
 
-/// A running private server; ends when dropped.
+/// A running private server; ends when dropped, and its folder with it.
 pub struct PrivateRedis {
     dir: PathBuf,
-    child: Child,
+    child: Option<Child>,
     options: RedisOptions,
-    keep: bool,
 }
 
 /// The program to run, or an error that says how to get one.
@@ -70,14 +60,12 @@ impl PrivateRedis {
             .prefix("meterline-redis-")
             .tempdir()?
             .keep();
-        let child = spawn(&dir, &options)?;
-        let server = Self {
+        let mut server = Self {
             dir,
-            child,
+            child: None,
             options,
-            keep: false,
         };
-        server.await_pong()?;
+        server.restart()?;
         Ok(server)
     }
 
@@ -96,35 +84,61 @@ impl PrivateRedis {
         &self.dir
     }
 
-    /// Lets server and folder live on after this value, until they are ended by hand.
-    pub fn keep(&mut self) {
-        self.keep = true;
+    /// The server's process id, while it runs.
+    pub fn pid(&self) -> Option<i32> {
+        self.child.as_ref().map(Child::pid)
     }
 
     /// Kills the server with SIGKILL and waits until it is gone. Its data stay in the folder.
     pub fn kill(&mut self) -> Result<(), Error> {
-        signal(self.pid()?, rustix::process::Signal::KILL)?;
-        self.await_gone();
-        Ok(())
+        match self.child.take() {
+            Some(mut child) => Ok(child.kill()?),
+            None => Ok(()),
+        }
     }
 
-    /// Starts the server again on its data, after a kill.
+    /// Starts the server on the data in its folder.
     pub fn restart(&mut self) -> Result<(), Error> {
-        // The shell first: left alone it would clear the folder as soon as its pipe closes.
-        self.child.kill()?;
-        let _ = self.child.wait();
-        drop(self.child.stdin.take());
+        self.kill()?;
         let _ = std::fs::remove_file(self.socket());
-        self.child = spawn(&self.dir, &self.options)?;
+        self.child = Some(self.spawn()?);
         self.await_pong()
     }
 
-    /// The server's process id.
-    pub fn pid(&self) -> Result<i32, Error> {
-        let text = std::fs::read_to_string(self.dir.join("redis.pid"))?;
-        text.trim()
-            .parse()
-            .map_err(|_| Error::Silent("no process id".to_owned()))
+    /// Lets server and folder live on after this value; says which folder it is.
+    pub fn keep(mut self) -> PathBuf {
+        if let Some(child) = self.child.take() {
+            child.keep();
+        }
+        let dir = self.dir.clone();
+        std::mem::forget(self);
+        dir
+    }
+
+    fn spawn(&self) -> Result<Child, Error> {
+        let at = |name: &str| self.dir.join(name);
+        let append_only = if self.options.append_only {
+            "yes"
+        } else {
+            "no"
+        };
+        let mut arguments: Vec<OsString> = ["--port", "0", "--unixsocketperm", "700", "--save", ""]
+            .into_iter()
+            .chain(["--appendonly", append_only, "--appendfsync", "everysec"])
+            .chain(["--maxmemory-policy", "noeviction", "--databases", "1024"])
+            .map(OsString::from)
+            .collect();
+        arguments.extend(["--unixsocket".into(), self.socket().into_os_string()]);
+        arguments.extend(["--dir".into(), self.dir.clone().into_os_string()]);
+        arguments.extend(self.options.extra.iter().map(OsString::from));
+        let (log, pid_file) = (at("redis.log"), at("redis.pid"));
+        // Kept over kill and restart; whoever ends us without a drop leaves the folder to the shell.
+        let traces = Traces {
+            log: &log,
+            pid_file: &pid_file,
+            clear: Some(&self.dir),
+        };
+        Ok(Child::spawn(&server_program()?, &arguments, &[], traces)?)
     }
 
     fn socket(&self) -> PathBuf {
@@ -141,84 +155,20 @@ impl PrivateRedis {
             std::thread::sleep(Duration::from_millis(5));
         }
         Err(Error::Silent(
-            std::fs::read_to_string(self.dir.join("redis.out")).unwrap_or_default(),
+            std::fs::read_to_string(self.dir.join("redis.log")).unwrap_or_default(),
         ))
-    }
-
-    fn await_gone(&self) {
-        while pongs(&self.socket()) {
-            std::thread::sleep(Duration::from_millis(2));
-        }
     }
 }
 
 impl Drop for PrivateRedis {
     fn drop(&mut self) {
-        if self.keep {
-            // The shell would end the server with us: leave it the open pipe.
-            if let Some(stdin) = self.child.stdin.take() {
-                std::mem::forget(stdin);
-            }
-            return;
-        }
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
+        self.child = None;
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
-/// Sends a signal to a process of ours.
-pub fn signal(pid: i32, signal: rustix::process::Signal) -> io::Result<()> {
-    let pid = rustix::process::Pid::from_raw(pid).ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(rustix::process::kill_process(pid, signal)?)
-}
-
-fn spawn(dir: &Path, options: &RedisOptions) -> Result<Child, Error> {
-    let at = |name: &str| dir.join(name).display().to_string();
-    let append_only = if options.append_only { "yes" } else { "no" };
-    let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(WATCHDOG)
-        .arg(dir)
-        .arg("yes")
-        .arg(server_program()?);
-    command.args([
-        "--port",
-        "0",
-        "--unixsocket",
-        &at("redis.sock"),
-        "--unixsocketperm",
-        "700",
-    ]);
-    command.args([
-        "--dir",
-        &dir.display().to_string(),
-        "--pidfile",
-        &at("redis.pid"),
-    ]);
-    command.args([
-        "--save",
-        "",
-        "--appendonly",
-        append_only,
-        "--appendfsync",
-        "everysec",
-    ]);
-    command.args(["--maxmemory-policy", "noeviction", "--databases", "1024"]);
-    command.args(&options.extra);
-    // A group of its own: a Ctrl-C at the terminal is for us, not for the store.
-    command
-        .process_group(0)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    Ok(command.spawn()?)
-}
-
 fn pongs(socket: &Path) -> bool {
-    use std::io::{Read, Write};
-    let Ok(mut stream) = std::os::unix::net::UnixStream::connect(socket) else {
+    let Ok(mut stream) = UnixStream::connect(socket) else {
         return false;
     };
     let _ = stream.set_read_timeout(Some(Duration::from_secs(1)));

@@ -76,13 +76,15 @@ impl Source {
     }
 }
 
+type Clients = HashMap<(Arc<[IpNet]>, Reach), Client>;
+
 /// Fetches outputs into an artifact folder.
 #[derive(Debug)]
 pub struct Fetcher {
     limits: Limits,
     /// One client per allow-list and reach: the resolver belongs to the client, and so do the
     /// connections it keeps. There are as many as there are provider entries in the settings, twice.
-    clients: Mutex<HashMap<(Arc<[IpNet]>, Reach), Client>>,
+    clients: Mutex<Clients>,
 }
 
 impl Fetcher {
@@ -212,4 +214,69 @@ fn redirect_target(from: &Url, response: &Response) -> Result<Url, Error> {
         ));
     }
     Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirect(from: &str, status: u16, location: Option<&str>) -> Result<Url, Error> {
+        let mut answer = axum::http::Response::builder().status(status);
+        if let Some(location) = location {
+            answer = answer.header(LOCATION, location);
+        }
+        redirect_target(&from.parse().unwrap(), &answer.body("").unwrap().into())
+    }
+
+    #[test]
+    fn redirects_are_resolved_against_where_they_came_from() {
+        let target = redirect("https://cdn.example/a/b", 302, Some("../c?d=1")).unwrap();
+        assert_eq!(target.as_str(), "https://cdn.example/c?d=1");
+        let target = redirect("http://127.0.0.1/a", 307, Some("https://cdn.example/x")).unwrap();
+        assert_eq!(target.as_str(), "https://cdn.example/x");
+    }
+
+    #[test]
+    fn a_redirect_never_leads_out_of_https() {
+        for location in [
+            "http://cdn.example/x",
+            "ftp://cdn.example/x",
+            "file:///etc/passwd",
+        ] {
+            let refused = redirect("https://cdn.example/a", 302, Some(location));
+            assert!(matches!(refused, Err(Error::Blocked(_))), "{location}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_neither_the_file_nor_a_redirect_is_a_status() {
+        for (status, location) in [
+            (302, None),
+            (404, Some("/x")),
+            (206, None),
+            (304, Some("/x")),
+        ] {
+            let refused = redirect("https://cdn.example/a", status, location);
+            assert!(
+                matches!(refused, Err(Error::Status(s)) if s == status),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_url_or_a_data_url() {
+        assert!(matches!(
+            Source::parse(" https://a.example/x "),
+            Ok(Source::Url(_))
+        ));
+        assert!(matches!(
+            Source::parse("Data:image/png;base64,AA=="),
+            Ok(Source::DataUrl(_))
+        ));
+        assert!(matches!(
+            Source::parse("/files/x.mp4"),
+            Err(Error::Blocked(_))
+        ));
+    }
 }

@@ -34,8 +34,8 @@ impl Engine {
                 CancelOutcome::Requested
             }
             Status::Queued | Status::Running | Status::Unknown => {
-                let failure = self.failure(&reply, FailureClass::ProviderFault);
-                CancelOutcome::Failed(failure.message)
+                let error = self.failure(&reply, FailureClass::ProviderFault);
+                CancelOutcome::Failed(error.failure.message)
             }
         }
     }

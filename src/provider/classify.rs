@@ -63,6 +63,14 @@ pub(super) struct Refusal<'a> {
     pub(super) wait_ms: Option<u64>,
 }
 
+/// A failure, and whether the preset says so itself.
+#[derive(Debug, Clone)]
+pub(super) struct Classified {
+    pub(super) failure: Failure,
+    /// A rule of the preset fitted; otherwise the class is a guess.
+    pub(super) by_rule: bool,
+}
+
 /// What is known of one error.
 struct Seen<'a> {
     status: u16,
@@ -74,7 +82,7 @@ struct Seen<'a> {
 impl Errors {
     /// The failure that an answer stands for; `fallback` says what it is where no rule fits and
     /// the body has no message.
-    pub(super) fn failure(&self, seen: Refusal<'_>, fallback: (FailureClass, &str)) -> Failure {
+    pub(super) fn failure(&self, seen: Refusal<'_>, fallback: (FailureClass, &str)) -> Classified {
         let Refusal {
             status,
             json,
@@ -99,11 +107,14 @@ impl Errors {
         let fitting = self.classify.iter().find(|rule| rule.fits(&seen));
         let class = fitting.map_or(fallback.0, |rule| rule.class);
         let retry_after_ms = wait_ms.or_else(|| self.wait_in_body(json));
-        Failure {
-            class,
-            message,
-            code,
-            retry_after_ms,
+        Classified {
+            failure: Failure {
+                class,
+                message,
+                code,
+                retry_after_ms,
+            },
+            by_rule: fitting.is_some(),
         }
     }
 
@@ -140,17 +151,17 @@ impl Rule {
 
 /// The class of a submit's HTTP status where the preset says nothing else.
 ///
-/// 408, 502 and 504 come from something between us and the provider, which may have started the
-/// work: they are unknown outcomes. 404 and 405 mean that our URL or model name is wrong, which is
+/// 408, 502, 504, 520 and 524 come from something between us and the provider, which may have started
+/// the work: they are unknown outcomes. 404 and 405 mean that our URL or model name is wrong, which is
 /// never the user's fault.
 pub(super) fn class_of_status(status: u16) -> FailureClass {
     match status {
         401 | 403 => FailureClass::OurAuth,
         402 => FailureClass::OurBalance,
         404 | 405 | 409 | 410 => FailureClass::ProviderFault,
-        408 | 502 | 504 => FailureClass::UnknownOutcome,
+        408 | 502 | 504 | 520 | 524 => FailureClass::UnknownOutcome,
         429 => FailureClass::RateLimited,
-        503 => FailureClass::Capacity,
+        425 | 503 => FailureClass::Capacity,
         400..=499 => FailureClass::UserInput,
         _ => FailureClass::ProviderFault,
     }
@@ -215,7 +226,9 @@ mod tests {
             json,
             wait_ms,
         };
-        errors().failure(seen, (class_of_status(status), "no message"))
+        errors()
+            .failure(seen, (class_of_status(status), "no message"))
+            .failure
     }
 
     fn class(status: u16, body: &Value) -> FailureClass {
@@ -257,6 +270,8 @@ mod tests {
             (408, json!({}), UnknownOutcome),
             (502, json!({}), UnknownOutcome),
             (504, json!({}), UnknownOutcome),
+            (524, json!({}), UnknownOutcome),
+            (425, json!({}), Capacity),
             (503, json!({}), Capacity),
             (500, json!({}), ProviderFault),
             (302, json!({}), ProviderFault),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::{Method, Response};
+use reqwest::{ClientBuilder, Method, Response};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -47,13 +47,27 @@ impl Transport {
                 .connect_timeout(connect_timeout)
         };
         Ok(Self {
-            fresh: builder().pool_max_idle_per_host(0).build()?,
-            kept: builder()
-                .pool_max_idle_per_host(IDLE_PER_HOST)
-                .pool_idle_timeout(IDLE)
-                .build()?,
+            fresh: build(&|| builder().pool_max_idle_per_host(0))?,
+            kept: build(&|| {
+                builder()
+                    .pool_max_idle_per_host(IDLE_PER_HOST)
+                    .pool_idle_timeout(IDLE)
+            })?,
         })
     }
+}
+
+/// Builds a client that trusts the system's certificates, or Mozilla's where the system has none,
+/// as in a small container.
+fn build(builder: &dyn Fn() -> ClientBuilder) -> Result<reqwest::Client, reqwest::Error> {
+    builder().build().or_else(|_no_system_certificates| {
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        let roots: Result<Vec<_>, _> = roots
+            .iter()
+            .map(|root| reqwest::Certificate::from_der(root))
+            .collect();
+        builder().tls_certs_only(roots?).build()
+    })
 }
 
 /// The client of one provider.
@@ -82,7 +96,7 @@ pub(super) struct Call<'a> {
     pub(super) is_submit: bool,
 }
 
-/// An answer. Of an error's body there may be only a part.
+/// An answer. Its status and headers count also where its body was lost.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -148,6 +162,9 @@ impl Client {
 
     /// Sends a request and reads the answer. The host is checked before the key is attached.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Reply, Error> {
+        if call.timeout.is_zero() {
+            return Err(Error::NotSent("no time is left".to_owned()));
+        }
         let deadline = Instant::now() + call.timeout;
         let timeout = call.timeout;
         let client = if call.is_submit {
@@ -203,25 +220,17 @@ impl Client {
     /// Reads the body, counting: what the answer says of its own length is only a hint.
     async fn body(&self, mut response: Response, deadline: Instant) -> Result<Bytes, BodyFault> {
         let max = self.response_max_bytes;
-        let is_error = !response.status().is_success();
         let mut read = BytesMut::new();
         loop {
-            let fault = match timeout_at(deadline, response.chunk()).await {
+            match timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(None)) => return Ok(read.freeze()),
                 Ok(Ok(Some(chunk))) if read.len() as u64 + chunk.len() as u64 <= max => {
                     read.extend_from_slice(&chunk);
-                    continue;
                 }
-                Ok(Ok(Some(_))) => BodyFault::TooLarge(max),
-                Ok(Err(error)) => BodyFault::Broken(describe(error)),
-                Err(_) => BodyFault::Broken("time is up".to_owned()),
-            };
-            // The status of an error says enough, whatever became of its body.
-            return if is_error {
-                Ok(read.freeze())
-            } else {
-                Err(fault)
-            };
+                Ok(Ok(Some(_))) => return Err(BodyFault::TooLarge(max)),
+                Ok(Err(error)) => return Err(BodyFault::Broken(describe(error))),
+                Err(_) => return Err(BodyFault::Broken("time is up".to_owned())),
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One provider at work: what it is, and polling. Submitting and cancelling have their own files.
+//! One provider at work: what it is and what its requests share. Submitting, polling and cancelling
+//! have their own files.
 //!
 //! A synchronous provider is the case where the first answer is final. Nothing here repeats a
 //! request: what a failure or a missing answer leads to is decided by whoever called.
@@ -12,18 +13,13 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 use url::Url;
 
-use super::answer::{Answer, Failure, PollError};
-use super::classify::{Refusal, clean};
-use super::client::{self, Call, Client, Reply};
-use super::handle::Handle;
-use super::preset::{Attach, HttpMeaning, HttpRule, Poll, Preset};
+use super::answer::{Answer, Failure};
+use super::classify::{Classified, Refusal, clean};
+use super::client::{Call, Client, Reply};
+use super::preset::{Attach, Poll, Preset};
 use super::retry_after;
-use super::verdict::{DurationMeaning, Read};
+use super::verdict::{DurationMeaning, Read, Reading};
 use crate::domain::failure::FailureClass;
-
-/// An unknown id is "not visible yet" before this age, and "lost" after, unless the preset says
-/// otherwise.
-const NOT_VISIBLE_YET: Duration = Duration::from_secs(30);
 
 /// One provider, ready to be used from any number of tasks.
 #[derive(Debug)]
@@ -91,49 +87,6 @@ impl Engine {
         Duration::from_millis((grown as u64).clamp(interval.min_ms, interval.max_ms))
     }
 
-    /// Asks for the state of the work. `age` is the time since the submit: a young submission may
-    /// not be visible yet where an old one is lost.
-    pub async fn poll(&self, handle: &Handle, age: Duration) -> Result<Answer, PollError> {
-        let (Some(url), Some(poll)) = (&handle.poll_url, &self.preset.poll) else {
-            let class = FailureClass::Lost;
-            return Ok(failed(
-                class,
-                "there is nothing to poll for this submission",
-            ));
-        };
-        let reply = self
-            .client
-            .send(self.follow_up(poll.method.into(), url, handle.poll_body.as_ref()))
-            .await
-            .map_err(|error| match error {
-                client::Error::KeyMissing(_) => PollError::OurAuth(error.to_string()),
-                client::Error::NotSent(text) | client::Error::Unknown(text) => {
-                    transient(text, None)
-                }
-            })?;
-        match meaning(poll, reply.status, age) {
-            Meaning::Running => Ok(Answer::Pending { progress: None }),
-            Meaning::Lost => Ok(failed(
-                FailureClass::Lost,
-                "the provider does not know the work",
-            )),
-            Meaning::Retry => Err(transient(
-                format!("HTTP status {}", reply.status),
-                wait_ms(&reply),
-            )),
-            Meaning::OurAuth => Err(PollError::OurAuth(
-                self.failure(&reply, FailureClass::OurAuth).message,
-            )),
-            Meaning::Verdict => Ok(Answer::Failed(
-                self.failure(&reply, FailureClass::ProviderFault),
-            )),
-            Meaning::ByBody => match reply.json() {
-                Ok(json) => Ok(self.read(&reply, &json)),
-                Err(text) => Err(transient(text, wait_ms(&reply))),
-            },
-        }
-    }
-
     /// A request to a URL that a handle holds.
     pub(super) fn follow_up<'a>(
         &self,
@@ -152,18 +105,27 @@ impl Engine {
         }
     }
 
-    /// The answer in a JSON body.
-    pub(super) fn read(&self, reply: &Reply, json: &Value) -> Answer {
-        self.preset.answer.read(&Read {
+    /// What a JSON body says about the work. `Finished` only where the outputs are elsewhere.
+    pub(super) fn read(&self, reply: &Reply, json: &Value) -> Reading {
+        let read = self.reader(reply, json);
+        match self.preset.answer.read(&read) {
+            Reading::Finished if self.preset.result.is_none() => self.preset.answer.outputs(&read),
+            reading @ (Reading::Finished | Reading::Answer(_) | Reading::Error(_)) => reading,
+        }
+    }
+
+    /// An answer as the preset's rules need it.
+    pub(super) fn reader<'a>(&'a self, reply: &Reply, json: &'a Value) -> Read<'a> {
+        Read {
             http_status: reply.status,
             json,
             wait_ms: wait_ms(reply),
             errors: &self.preset.errors,
-        })
+        }
     }
 
     /// The failure that an answer other than 2xx stands for.
-    pub(super) fn failure(&self, reply: &Reply, fallback: FailureClass) -> Failure {
+    pub(super) fn failure(&self, reply: &Reply, fallback: FailureClass) -> Classified {
         let json = reply.json().ok();
         let seen = Refusal {
             status: reply.status,
@@ -173,41 +135,6 @@ impl Engine {
         self.preset
             .errors
             .failure(seen, (fallback, &format!("HTTP status {}", reply.status)))
-    }
-}
-
-/// What the HTTP status of a poll means.
-enum Meaning {
-    Running,
-    ByBody,
-    Lost,
-    Retry,
-    OurAuth,
-    /// The provider refuses to go on with this work, for a reason in the body.
-    Verdict,
-}
-
-fn meaning(poll: &Poll, status: u16, age: Duration) -> Meaning {
-    let fits = |rule: &&HttpRule| {
-        rule.status == status && age >= Duration::from_millis(rule.older_than_ms)
-    };
-    if let Some(rule) = poll.http.iter().find(fits) {
-        return match rule.means {
-            HttpMeaning::Running => Meaning::Running,
-            HttpMeaning::ByBody => Meaning::ByBody,
-            HttpMeaning::Lost => Meaning::Lost,
-            HttpMeaning::Retry => Meaning::Retry,
-        };
-    }
-    match status {
-        200..=299 => Meaning::ByBody,
-        401 | 403 => Meaning::OurAuth,
-        404 | 410 if age < NOT_VISIBLE_YET => Meaning::Running,
-        404 | 410 => Meaning::Lost,
-        // 402 says that we may not start more, not that this work has stopped.
-        402 | 408 | 425 | 429 => Meaning::Retry,
-        400..=499 => Meaning::Verdict,
-        _ => Meaning::Retry,
     }
 }
 
@@ -223,11 +150,4 @@ pub(super) fn failed(class: FailureClass, message: &str) -> Answer {
 
 pub(super) fn wait_ms(reply: &Reply) -> Option<u64> {
     retry_after::from_headers(&reply.headers, Timestamp::now())
-}
-
-fn transient(message: String, retry_after_ms: Option<u64>) -> PollError {
-    PollError::Transient {
-        message,
-        retry_after_ms,
-    }
 }

@@ -25,6 +25,9 @@ pub struct Handle {
     pub poll_url: Option<Url>,
     /// What to send when polling, for providers that are polled with a body.
     pub poll_body: Option<Value>,
+    /// Where the result of finished work is, where that takes one more request.
+    #[serde(default)]
+    pub result_url: Option<Url>,
     /// Where to ask for a stop, if the provider offers it.
     pub cancel_url: Option<Url>,
 }

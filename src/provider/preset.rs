@@ -40,6 +40,8 @@ pub(super) struct Preset {
     #[serde(default)]
     pub(super) poll: Option<Poll>,
     #[serde(default)]
+    pub(super) result: Option<ResultStep>,
+    #[serde(default)]
     pub(super) cancel: Option<Cancel>,
 }
 
@@ -93,6 +95,8 @@ pub(super) struct Submit {
     pub(super) id: Option<Path>,
     #[serde(default)]
     pub(super) poll_url: Option<Path>,
+    #[serde(default)]
+    pub(super) result_url: Option<Path>,
     #[serde(default)]
     pub(super) cancel_url: Option<Path>,
 }
@@ -159,6 +163,26 @@ pub(super) enum HttpMeaning {
     Lost,
     /// Nothing is known: ask again.
     Retry,
+    /// An error whose code decides: a verdict where a rule in `errors.classify` fits.
+    Error,
+}
+
+/// How to get the result of finished work, where the answer to a poll does not hold it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ResultStep {
+    pub(super) method: Verb,
+    /// Used where the submit's answer has no result URL.
+    #[serde(default)]
+    pub(super) url: Option<UrlTemplate>,
+    /// Where the last poll's answer holds the id of the result, if that is not the work's own id.
+    /// It is then the only name that `url` can use.
+    #[serde(default)]
+    pub(super) id: Option<Path>,
+    #[serde(default)]
+    pub(super) timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub(super) http: Vec<HttpRule>,
 }
 
 /// How to ask for a stop.
@@ -233,12 +257,16 @@ impl Preset {
             .filter(|(wrong, _)| *wrong)
             .map(|(_, text)| (*text).to_owned())
             .collect();
-        problems.extend(self.answer.problems(self.poll.is_some()));
+        problems.extend(
+            self.answer
+                .problems(self.poll.is_some(), self.result.is_some()),
+        );
         problems.extend(
             self.poll
                 .iter()
                 .flat_map(|poll| poll.problems(&self.submit)),
         );
+        problems.extend(self.result.iter().flat_map(|result| result.problems(self)));
         problems.extend(self.cancel.iter().flat_map(|cancel| cancel.problems(self)));
         problems
     }
@@ -281,6 +309,25 @@ impl Poll {
                 "poll.interval needs first_ms > 0, 0 < min_ms <= max_ms and factor from 1 to 10"
                     .to_owned(),
             );
+        }
+        problems
+    }
+}
+
+impl ResultStep {
+    fn problems(&self, preset: &Preset) -> Vec<String> {
+        let submit = &preset.submit;
+        let own_id = self.id.is_some();
+        let mut problems = match &self.url {
+            Some(url) if own_id && !url.names_only_id() => {
+                vec!["result.url can use no name but id where result.id is set".to_owned()]
+            }
+            Some(_) if own_id => Vec::new(),
+            None if own_id => vec!["result.id needs result.url".to_owned()],
+            url => url_problems("result", url.as_ref(), submit.result_url.as_ref(), submit),
+        };
+        if preset.poll.is_none() {
+            problems.push("[result] needs [poll]".to_owned());
         }
         problems
     }

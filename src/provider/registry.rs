@@ -375,6 +375,22 @@ mod tests {
                 "extends = 'sim'\nheaders.x = \"a\\nb\"",
                 "cannot carry this value",
             ),
+            (
+                "extends = 'sim'\nresult.method = 'GET'",
+                "[result] needs result.url",
+            ),
+            (
+                "extends = 'sim'\nresult = { method = 'GET', id = '/f' }",
+                "result.id needs result.url",
+            ),
+            (
+                "extends = 'sim'\nresult = { method = 'GET', id = '/f', url = '/{{key}}' }",
+                "no name but id",
+            ),
+            (
+                "extends = 'sim-sync'\nresult = { method = 'GET', url = '/x' }",
+                "[result] needs [poll]",
+            ),
             ("extends = 'nobody'", "find `nobody`"),
         ];
         for (text, want) in table {

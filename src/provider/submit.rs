@@ -2,24 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::answer::{Answer, Failure, Output, SubmitError, Submitted};
+use super::answer::{Answer, Failure, SubmitError, Submitted};
 use super::classify::class_of_status;
-use super::client::{self, BodyFault, Call, Reply};
+use super::client::{self, Call, Reply};
 use super::engine::{Engine, failed};
-use super::handle::Handle;
-use super::pointer::Path;
-use super::template::{self, Scope, UrlTemplate};
+use super::follow;
+use super::placeholder::{self, Scope};
+use super::verdict::Reading;
 use crate::domain::failure::FailureClass;
-
-/// No id of a provider is kept that is longer than this, in bytes.
-const ID_BYTES_MAX: usize = 512;
-/// No returned URL is kept that is longer than this, in bytes.
-const URL_BYTES_MAX: usize = 8 * 1024;
 
 /// What is to be generated, and under which key.
 #[derive(Debug, Clone, Copy)]
@@ -51,9 +45,9 @@ struct Written {
 #[derive(Debug, thiserror::Error)]
 enum WriteError {
     #[error(transparent)]
-    Template(#[from] template::Error),
-    #[error("write the URL: {0}")]
-    Url(#[from] url::ParseError),
+    Url(#[from] follow::Error),
+    #[error(transparent)]
+    Body(#[from] placeholder::Error),
     #[error("write the idempotency key into a header")]
     Key,
 }
@@ -113,24 +107,31 @@ impl Engine {
         reply: &Reply,
     ) -> Result<Submitted, SubmitError> {
         if !reply.is_success() {
-            return verdict(self.failure(reply, class_of_status(reply.status)));
+            return verdict(self.refusal(reply));
         }
-        if self.preset.answer.is_bytes() {
-            return self.file_in_body(reply);
+        if self.preset.answer.is_bytes() && self.preset.result.is_none() {
+            return self.file_at_once(reply);
         }
         // The provider took the request. Without its words nobody knows what became of it.
         let json = reply.json().map_err(SubmitError::UnknownOutcome)?;
         let handle = self.handle(request, &json);
-        match self.read(reply, &json) {
+        let answer = match self.read(reply, &json) {
+            Reading::Answer(answer) => answer,
+            Reading::Error(error) => return verdict(error.failure),
+            // The first poll will find it finished, and fetch the result.
+            Reading::Finished => Answer::Pending { progress: None },
+        };
+        match answer {
             Answer::Failed(failure) if failure.class == FailureClass::UnknownOutcome => {
                 Err(SubmitError::UnknownOutcome(failure.message))
             }
             answer @ Answer::Pending { .. } => {
-                let handle = handle.and_then(|handle| match handle.poll_url {
-                    Some(_) => Ok(handle),
-                    None => Err("the answer is not final, and nothing to poll".to_owned()),
-                });
+                let handle = handle.map_err(|error| error.to_string());
                 let handle = handle.map_err(SubmitError::UnknownOutcome)?;
+                if handle.poll_url.is_none() {
+                    let text = "the answer is not final, and there is nothing to poll";
+                    return Err(SubmitError::UnknownOutcome(text.to_owned()));
+                }
                 Ok(Submitted {
                     handle: Some(handle),
                     answer,
@@ -143,126 +144,33 @@ impl Engine {
         }
     }
 
-    /// The answer of a provider that sends the file itself. JSON in its place is an error.
-    fn file_in_body(&self, reply: &Reply) -> Result<Submitted, SubmitError> {
-        if reply.says_json() {
-            return verdict(self.failure(reply, FailureClass::ProviderFault));
-        }
-        let answer = match &reply.body {
-            Ok(bytes) if bytes.is_empty() => failed(
-                FailureClass::ProviderFault,
-                "the provider reports success without a file",
-            ),
-            Ok(bytes) => {
-                let outputs = vec![Output::Bytes(Bytes::clone(bytes))];
-                Answer::Succeeded {
-                    outputs,
-                    reported_ms: None,
-                }
-            }
-            Err(fault @ BodyFault::TooLarge(_)) => {
-                failed(FailureClass::ProviderFault, &fault.to_string())
-            }
-            Err(fault @ BodyFault::Broken(_)) => {
-                return Err(SubmitError::UnknownOutcome(fault.to_string()));
-            }
+    /// The failure that an answer other than 2xx stands for. 409 to a submit with a key mostly says
+    /// that the work is already there, which is no reason to start it under another key.
+    fn refusal(&self, reply: &Reply) -> Failure {
+        let fallback = match reply.status {
+            409 if self.takes_idempotency_key() => FailureClass::UnknownOutcome,
+            status => class_of_status(status),
         };
+        self.failure(reply, fallback).failure
+    }
+
+    /// The answer of a provider that sends the file itself. JSON in its place is an error.
+    fn file_at_once(&self, reply: &Reply) -> Result<Submitted, SubmitError> {
+        if reply.says_json() {
+            return verdict(self.failure(reply, FailureClass::ProviderFault).failure);
+        }
+        let answer = self
+            .file_in_body(reply)
+            .map_err(SubmitError::UnknownOutcome)?;
         Ok(Submitted {
             handle: None,
             answer,
         })
     }
-
-    /// What the first answer says about following the work. The error is a text.
-    fn handle(&self, request: &SubmitRequest<'_>, json: &Value) -> Result<Handle, String> {
-        let preset = &self.preset;
-        let id = preset
-            .submit
-            .id
-            .as_ref()
-            .and_then(|path| path.text(json))
-            .filter(|id| {
-                !id.is_empty() && id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control)
-            });
-        let scope = scope(request, id.as_deref());
-        let mut poll_url = None;
-        let mut poll_body = None;
-        if let Some(poll) = &preset.poll {
-            let url = self.followed(
-                preset.submit.poll_url.as_ref(),
-                poll.url.as_ref(),
-                json,
-                &scope,
-            )?;
-            poll_url = Some(url);
-            let body = poll.body.as_ref().map(|body| body.fill(&scope)).transpose();
-            poll_body = body.map_err(|error| error.to_string())?;
-        }
-        // Without a usable cancel URL the work can still be followed: it just cannot be stopped.
-        let cancel_url = preset.cancel.as_ref().and_then(|cancel| {
-            self.followed(
-                preset.submit.cancel_url.as_ref(),
-                cancel.url.as_ref(),
-                json,
-                &scope,
-            )
-            .ok()
-        });
-        Ok(Handle {
-            provider: self.name.clone(),
-            preset_version: self.preset_version.clone(),
-            key_id: preset.auth.key_id().to_owned(),
-            key: request.key.to_owned(),
-            id,
-            poll_url,
-            poll_body,
-            cancel_url,
-        })
-    }
-
-    /// The URL an answer gives, or else the one the preset makes. A URL in the answer that may not
-    /// be called is not replaced by ours: an answer that points elsewhere is not to be trusted.
-    fn followed(
-        &self,
-        pointer: Option<&Path>,
-        template: Option<&UrlTemplate>,
-        json: &Value,
-        scope: &Scope<'_>,
-    ) -> Result<Url, String> {
-        let given = pointer.and_then(|path| path.text(json));
-        let url = match (given, template) {
-            (Some(text), _) if text.len() > URL_BYTES_MAX => {
-                return Err("the answer gives a URL that is too long".to_owned());
-            }
-            (Some(text), _) => self
-                .preset
-                .base_url
-                .join(&text)
-                .map_err(|error| error.to_string())?,
-            (None, Some(template)) => self
-                .url(template, scope)
-                .map_err(|error| error.to_string())?,
-            (None, None) => return Err("the answer gives no URL to go on with".to_owned()),
-        };
-        self.client
-            .hosts
-            .check(&url)
-            .map_err(|error| error.to_string())?;
-        Ok(url)
-    }
-
-    /// A filled-in template as a URL; one that starts with `/` stands below the base URL.
-    fn url(&self, template: &UrlTemplate, scope: &Scope<'_>) -> Result<Url, WriteError> {
-        let text = template.fill(scope)?;
-        if text.starts_with('/') {
-            let base = self.preset.base_url.as_str().trim_end_matches('/');
-            return Ok(Url::parse(&format!("{base}{text}"))?);
-        }
-        Ok(Url::parse(&text)?)
-    }
 }
 
-fn scope<'a>(request: &SubmitRequest<'a>, id: Option<&'a str>) -> Scope<'a> {
+/// The request as templates see it.
+pub(super) fn scope<'a>(request: &SubmitRequest<'a>, id: Option<&'a str>) -> Scope<'a> {
     let SubmitRequest {
         job,
         submission,

@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::answer::{Answer, Failure};
-use super::classify::{Errors, Refusal};
+use super::answer::Answer;
+use super::classify::{Classified, Errors, Refusal};
 use super::outputs::{self, OutputKind, OutputRule};
 use super::pointer::Path;
 use super::predicate::Predicate;
@@ -115,32 +115,61 @@ pub(super) struct Read<'a> {
     pub(super) errors: &'a Errors,
 }
 
+/// What reading an answer comes to.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// Something about the work.
+    Answer(Answer),
+    /// An error that does not say that the work has ended: it may be about the request only.
+    Error(Classified),
+    /// The work succeeded; its outputs are still to be read.
+    Finished,
+}
+
 impl AnswerMap {
-    /// What the answer says about the work.
-    pub(super) fn read(&self, read: &Read<'_>) -> Answer {
-        if self
-            .ok_when
-            .as_ref()
-            .is_some_and(|condition| !condition.holds(read.json))
-        {
-            return read.failed(FailureClass::ProviderFault, "the answer is an error");
-        }
+    /// What the answer says about the work, short of its outputs.
+    pub(super) fn read(&self, read: &Read<'_>) -> Reading {
         let status = match &self.status {
             None => Status::Succeeded,
             Some(_) => self.status_of(read.json),
         };
-        let ended = |class| {
-            let word = self.status_word(read.json).unwrap_or_default();
-            read.failed(class, &format!("the provider's status is {word}"))
-        };
-        match status {
+        let fault = FailureClass::ProviderFault;
+        let is_error = self.is_error(read.json);
+        Reading::Answer(match status {
+            Status::Queued | Status::Running | Status::Unknown if is_error => {
+                return Reading::Error(read.classified(fault, "the answer is an error"));
+            }
+            Status::Succeeded if is_error => read.failed(fault, "the answer is an error"),
             Status::Queued | Status::Running | Status::Unknown => Answer::Pending {
                 progress: self.progress(read.json),
             },
-            Status::Succeeded => self.success(read),
-            Status::Failed | Status::Canceled => ended(FailureClass::ProviderFault),
-            Status::Lost => ended(FailureClass::Lost),
+            Status::Succeeded if !self.require.iter().all(|test| test.holds(read.json)) => {
+                read.failed(fault, "the provider reports success, but not what it needs")
+            }
+            Status::Succeeded => return Reading::Finished,
+            Status::Failed | Status::Canceled => self.ended(read, fault),
+            Status::Lost => self.ended(read, FailureClass::Lost),
+        })
+    }
+
+    /// The outputs of finished work. There is no success without any.
+    pub(super) fn outputs(&self, read: &Read<'_>) -> Reading {
+        let fault = FailureClass::ProviderFault;
+        if self.is_error(read.json) {
+            return Reading::Error(read.classified(fault, "the answer is an error"));
         }
+        let outputs = outputs::collect(&self.outputs, read.json);
+        Reading::Answer(if outputs.is_empty() {
+            read.failed(
+                fault,
+                "the provider reports success without a usable output",
+            )
+        } else {
+            Answer::Succeeded {
+                outputs,
+                reported_ms: self.reported_ms(read.json),
+            }
+        })
     }
 
     /// What the answer's status word means, leaving everything else aside.
@@ -167,12 +196,13 @@ impl AnswerMap {
     }
 
     /// What contradicts itself.
-    pub(super) fn problems(&self, has_poll: bool) -> Vec<String> {
+    pub(super) fn problems(&self, has_poll: bool, has_result: bool) -> Vec<String> {
+        let has_status = self.status.is_some() && !has_result;
         let checks = [
             (self.outputs.is_empty(), "answer.outputs is empty"),
             (
-                self.is_bytes() && (self.outputs.len() > 1 || self.status.is_some() || has_poll),
-                "a bytes_body output stands alone: no status, no [poll], no other output",
+                self.is_bytes() && (self.outputs.len() > 1 || has_status),
+                "a bytes_body output stands alone: no other output, and a status only with [result]",
             ),
             (
                 self.outputs.iter().any(|rule| !rule.is_complete()),
@@ -198,26 +228,15 @@ impl AnswerMap {
             .collect()
     }
 
-    fn success(&self, read: &Read<'_>) -> Answer {
-        let fault = FailureClass::ProviderFault;
-        if !self
-            .require
-            .iter()
-            .all(|condition| condition.holds(read.json))
-        {
-            return read.failed(fault, "the provider reports success, but not what it needs");
-        }
-        let outputs = outputs::collect(&self.outputs, read.json);
-        if outputs.is_empty() {
-            return read.failed(
-                fault,
-                "the provider reports success without a usable output",
-            );
-        }
-        Answer::Succeeded {
-            outputs,
-            reported_ms: self.reported_ms(read.json),
-        }
+    fn is_error(&self, json: &Value) -> bool {
+        self.ok_when
+            .as_ref()
+            .is_some_and(|condition| !condition.holds(json))
+    }
+
+    fn ended(&self, read: &Read<'_>, class: FailureClass) -> Answer {
+        let word = self.status_word(read.json).unwrap_or_default();
+        read.failed(class, &format!("the provider's status is {word}"))
     }
 
     fn progress(&self, json: &Value) -> Option<f64> {
@@ -276,10 +295,10 @@ impl StatusMap {
 
 impl Read<'_> {
     fn failed(&self, class: FailureClass, message: &str) -> Answer {
-        Answer::Failed(self.failure(class, message))
+        Answer::Failed(self.classified(class, message).failure)
     }
 
-    fn failure(&self, class: FailureClass, message: &str) -> Failure {
+    fn classified(&self, class: FailureClass, message: &str) -> Classified {
         let seen = Refusal {
             status: self.http_status,
             json: Some(self.json),

@@ -32,7 +32,12 @@ pub struct EventReader {
 impl Store {
     /// Follows the events of the partition that `job` lives in, from now on.
     pub async fn follow(&self, job: &JobId) -> Result<EventReader, Error> {
-        let stream = self.keys(job.partition())?.part("events");
+        self.follow_partition(job.partition()).await
+    }
+
+    /// Follows the events of a partition from now on.
+    pub async fn follow_partition(&self, partition: u16) -> Result<EventReader, Error> {
+        let stream = self.keys(partition)?.part("events");
         let mut ask = redis::pipe();
         ask.cmd("XREVRANGE")
             .arg(&stream)

@@ -191,8 +191,24 @@ impl Store {
         }
     }
 
-    /// Runs one reading command, or a pipeline of them.
+    /// Runs a pipeline of reading commands. A read that failed changed nothing, so that one on a
+    /// connection which the server has closed meanwhile is simply made again on a new one.
     async fn read<T: redis::FromRedisValue>(
+        &self,
+        what: &'static str,
+        pipeline: &redis::Pipeline,
+    ) -> Result<T, Error> {
+        match self.read_once(what, pipeline).await {
+            Err(Error::Unknown(_)) => {}
+            answered => return answered,
+        }
+        match self.read_once(what, pipeline).await {
+            Err(Error::Unknown(text)) => Err(Error::Unreachable(text)),
+            answered => answered,
+        }
+    }
+
+    async fn read_once<T: redis::FromRedisValue>(
         &self,
         what: &'static str,
         pipeline: &redis::Pipeline,
@@ -204,11 +220,7 @@ impl Store {
                 if error.code().is_none() {
                     self.inner.connections.forget().await;
                 }
-                // A read that went wrong changed nothing: it can simply be repeated.
-                match Error::of(what, &error) {
-                    Error::Unknown(text) => Err(Error::Unreachable(text)),
-                    other => Err(other),
-                }
+                Err(Error::of(what, &error))
             }
         }
     }

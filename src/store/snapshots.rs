@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::reply::Reply;
+use super::scripts::Script;
 use super::{Error, Store, scripts};
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State;
@@ -88,7 +90,7 @@ impl Store {
         for account in accounts {
             declared.extend([keys.account(account), keys.grants(account)]);
         }
-        let reply = self.run(&scripts::LOOK_ACCOUNTS, &declared, &[]).await?;
+        let reply = self.look(&scripts::LOOK_ACCOUNTS, &declared, &[]).await?;
         if reply.word()? != "accounts" {
             return reply.unknown();
         }
@@ -97,6 +99,23 @@ impl Store {
             rows.push((pairs(row.texts(0)?), pairs(row.texts(1)?)));
         }
         Ok((reply.number(1)?, rows))
+    }
+
+    /// Runs a script that only reads: where its answer was lost it is simply asked again.
+    async fn look(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<Reply, Error> {
+        match self.run(script, keys, args).await {
+            Err(Error::Unknown(_)) => {}
+            answered => return answered,
+        }
+        match self.run(script, keys, args).await {
+            Err(Error::Unknown(text)) => Err(Error::Unreachable(text)),
+            answered => answered,
+        }
     }
 
     /// Jobs of one partition as they stand, all of them at one moment.
@@ -109,7 +128,7 @@ impl Store {
         let mut declared = vec![keys.meta(), keys.part("deadlines")];
         declared.extend(jobs.iter().map(|job| keys.job(job)));
         let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
-        let reply = self.run(&scripts::LOOK_JOBS, &declared, &ids).await?;
+        let reply = self.look(&scripts::LOOK_JOBS, &declared, &ids).await?;
         if reply.word()? != "jobs" {
             return reply.unknown();
         }

@@ -5,21 +5,20 @@
 //! that takes a job over enters the line where the record in the store says the last one left it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::House;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
 use super::steps::Steps;
+use super::submission::Submission;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
 use crate::domain::payload::Payload;
-use crate::provider::{
-    Answer, Attach, Engine, Failure, Handle, Output, PollError, SubmitError, SubmitRequest,
-};
+use crate::provider::{Answer, Engine, Failure, Handle, Output};
 use crate::store::{CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step};
 
 /// Why the line ended before its end.
@@ -60,17 +59,6 @@ impl Setback {
     }
 }
 
-/// What is written down before the POST. Times are what was left of the job's deadline, so that two
-/// hosts need not agree on a clock.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Intent {
-    provider: String,
-    route: usize,
-    model: String,
-    key: String,
-    left_ms: u64,
-}
-
 /// One job in this worker's hands.
 pub(super) struct Attempt<'a> {
     pub(super) house: &'a House,
@@ -80,13 +68,6 @@ pub(super) struct Attempt<'a> {
     asked_at: Instant,
     /// The provider's handle as soon as there is one: whoever stops this attempt cancels with it.
     pub(super) handle: Mutex<Option<(Arc<Engine>, Handle)>>,
-}
-
-/// The submission an attempt works on.
-struct Submission {
-    engine: Arc<Engine>,
-    number: u32,
-    intent: Intent,
 }
 
 impl<'a> Attempt<'a> {
@@ -120,57 +101,17 @@ impl<'a> Attempt<'a> {
         self.settle(&record).await
     }
 
-    /// Which provider, which number: a new submission, or the one that was left.
-    fn submission(&self) -> Result<Submission, Setback> {
-        let fresh = self.job.stage == Stage::Fresh;
-        let intent = if fresh {
-            self.intent()?
-        } else {
-            self.intent_left_behind()?
-        };
-        let number = self.job.submissions + u32::from(fresh);
-        let engine = self.house.providers.get(&intent.provider);
-        let engine = engine.ok_or(Setback::PutBack("no such provider on this worker"))?;
-        Ok(Submission {
-            engine,
-            number,
-            intent,
-        })
-    }
-
-    fn intent(&self) -> Result<Intent, Setback> {
-        let route = self
-            .payload
-            .request
-            .routes
-            .get(self.job.route)
-            .ok_or_else(|| {
-                Setback::failed(FailureClass::Lost, "the job has no route left", true)
-            })?;
-        Ok(Intent {
-            provider: route.provider.clone(),
-            route: self.job.route,
-            model: route.model.clone(),
-            key: self.job.job.submission_key(self.job.submissions + 1),
-            left_ms: self.left_ms(),
-        })
-    }
-
-    fn intent_left_behind(&self) -> Result<Intent, Setback> {
-        serde_json::from_str(&self.job.intent)
-            .map_err(|error| Setback::failed(FailureClass::Lost, error.to_string(), false))
-    }
-
     /// Submits or attaches, polls to the end, and takes the outputs in.
     async fn outputs(
         &self,
         submission: &Submission,
     ) -> Result<(Vec<StoredOutput>, Option<u64>), Setback> {
-        let (mut handle, mut answer) = self.begin(submission).await?;
+        let (handle, mut answer) = self.begin(submission).await?;
         let mut polls = 0;
         loop {
-            match answer {
+            match &answer {
                 Answer::Failed(failure) => {
+                    let failure = failure.clone();
                     return Err(Setback::Failed {
                         failure,
                         has_verdict: true,
@@ -180,8 +121,8 @@ impl<'a> Attempt<'a> {
                 Answer::Succeeded {
                     outputs,
                     reported_ms,
-                } => match self.take_in(submission, outputs).await? {
-                    Some(stored) => return Ok((stored, reported_ms)),
+                } => match self.take_in(submission, outputs.clone()).await? {
+                    Some(stored) => return Ok((stored, *reported_ms)),
                     None => self.pause(submission, FETCH_AGAIN).await?,
                 },
                 Answer::Pending { .. } => {
@@ -190,120 +131,10 @@ impl<'a> Attempt<'a> {
                 }
             }
             polls += 1;
-            answer = match &mut handle {
-                Some(handle) => self.poll(submission, handle).await?,
-                // Without a handle the same submission is asked for again.
-                None => {
-                    let (new, answer) = self.post(submission).await?;
-                    handle = new;
-                    answer
-                }
-            };
-        }
-    }
-
-    /// The first answer: from a POST, or from the handle that another worker left.
-    async fn begin(&self, submission: &Submission) -> Result<(Option<Handle>, Answer), Setback> {
-        let unknown = || {
-            Err(Setback::failed(
-                FailureClass::UnknownOutcome,
-                "a worker was lost between sending the request and noting its answer",
-                false,
-            ))
-        };
-        match (self.job.stage, submission.engine.attach()) {
-            (Stage::Fresh | Stage::Artifact, _) => self.post(submission).await,
-            (Stage::Intent, _) if submission.engine.takes_idempotency_key() => {
-                self.post(submission).await
-            }
-            (Stage::Intent, _) => unknown(),
-            (Stage::Handle, Attach::ResubmitSameId) => self.post(submission).await,
-            (Stage::Handle, Attach::None) => unknown(),
-            (Stage::Handle, Attach::Poll) => match serde_json::from_str::<Handle>(&self.job.handle)
-            {
-                Ok(handle) => {
-                    self.remember(submission, &handle);
-                    Ok((Some(handle), Answer::Pending { progress: None }))
-                }
-                Err(error) => Err(Setback::failed(
-                    FailureClass::Lost,
-                    error.to_string(),
-                    false,
-                )),
-            },
-        }
-    }
-
-    /// Intent, POST, handle. A POST of unknown outcome is repeated only where the provider takes our
-    /// key; one that was never sent is repeated a few times within moments.
-    async fn post(&self, submission: &Submission) -> Result<(Option<Handle>, Answer), Setback> {
-        let step = Step::Intent {
-            submission: submission.number,
-        };
-        self.note("intent", step, &submission.intent).await?;
-        let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
-        let mut unsent = 0;
-        loop {
-            let request = SubmitRequest {
-                job: self.job.job.as_str(),
-                submission: submission.number,
-                key: &submission.intent.key,
-                model: &submission.intent.model,
-                kind: kind_word(self.payload.request.kind),
-                params: &self.payload.request.params,
-                timeout: self.submission_left(submission),
-            };
-            match self
-                .steps
-                .take("post", Box::pin(submission.engine.submit(&request)))
-                .await
-            {
-                Ok(submitted) => {
-                    if let Some(handle) = &submitted.handle {
-                        self.remember(submission, handle);
-                        self.note("handle", Step::Handle, handle).await?;
-                    }
-                    return Ok((submitted.handle, submitted.answer));
-                }
-                Err(SubmitError::NotSent(message)) if unsent >= 3 => {
-                    return Err(Setback::failed(FailureClass::ProviderFault, message, true));
-                }
-                Err(SubmitError::NotSent(_)) => unsent += 1,
-                Err(SubmitError::UnknownOutcome(message)) => {
-                    if !submission.engine.takes_idempotency_key() {
-                        return Err(Setback::failed(
-                            FailureClass::UnknownOutcome,
-                            message,
-                            false,
-                        ));
-                    }
-                }
-            }
-            self.pause(submission, patience.next()).await?;
-        }
-    }
-
-    async fn poll(&self, submission: &Submission, handle: &Handle) -> Result<Answer, Setback> {
-        let age = self.submission_age(submission);
-        match self
-            .steps
-            .take("poll", Box::pin(submission.engine.poll(handle, age)))
-            .await
-        {
-            Ok(answer) => Ok(answer),
-            Err(PollError::Transient { retry_after_ms, .. }) => {
-                let wait = Duration::from_millis(retry_after_ms.unwrap_or(0));
-                self.pause(submission, wait).await?;
-                Ok(Answer::Pending { progress: None })
-            }
-            Err(PollError::OurAuth(message)) => {
-                // The work may be going on: keep the job, raise the alarm, do not submit again.
-                tracing::error!(
-                    provider = handle.provider,
-                    message,
-                    "the provider refuses our key"
-                );
-                Ok(Answer::Pending { progress: None })
+            // Without a handle the first answer is the only one: its outputs are fetched again, the
+            // request is not repeated.
+            if let Some(handle) = &handle {
+                answer = self.poll(submission, handle).await?;
             }
         }
     }
@@ -409,7 +240,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Writes a record down before the next step is taken.
-    async fn note(
+    pub(super) async fn note(
         &self,
         name: &'static str,
         step: Step,
@@ -454,71 +285,9 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Waits, unless the submission's time is up.
-    async fn pause(&self, submission: &Submission, wait: Duration) -> Result<(), Setback> {
-        let left = self.submission_left(submission);
-        self.steps
-            .take("pause", tokio::time::sleep(wait.min(left)))
-            .await;
-        if wait < left {
-            return Ok(());
-        }
-        self.steps
-            .take("cancel_submission", self.cancel_at_provider())
-            .await;
-        Err(Setback::failed(
-            FailureClass::Timeout,
-            "the submission took too long",
-            false,
-        ))
-    }
-
-    /// Asks the provider to stop. Whatever it says, it may still bill.
-    pub(super) async fn cancel_at_provider(&self) {
-        let handle = self
-            .handle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some((engine, handle)) = handle {
-            let outcome = self
-                .steps
-                .take("cancel_at_provider", Box::pin(engine.cancel(&handle)))
-                .await;
-            tracing::info!(
-                job.id = self.job.job.as_str(),
-                ?outcome,
-                "asked the provider to stop"
-            );
-        }
-    }
-
-    fn remember(&self, submission: &Submission, handle: &Handle) {
-        let known = Some((Arc::clone(&submission.engine), handle.clone()));
-        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = known;
-    }
-
     /// What is left until the job's deadline, ms, as far as this process knows.
     pub(super) fn left_ms(&self) -> u64 {
         let gone = u64::try_from(self.asked_at.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.job.left_ms.saturating_sub(gone)
-    }
-
-    fn submission_age(&self, submission: &Submission) -> Duration {
-        Duration::from_millis(submission.intent.left_ms.saturating_sub(self.left_ms()))
-    }
-
-    fn submission_left(&self, submission: &Submission) -> Duration {
-        let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
-        most.saturating_sub(self.submission_age(submission))
-    }
-}
-
-fn kind_word(kind: crate::domain::media::MediaKind) -> &'static str {
-    use crate::domain::media::MediaKind;
-    match kind {
-        MediaKind::Image => "image",
-        MediaKind::Video => "video",
-        MediaKind::Audio => "audio",
     }
 }

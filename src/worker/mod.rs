@@ -2,6 +2,7 @@
 //!
 //! - `pool`: free slots in, claimed jobs out;
 //! - `attempt`: what happens to one job, from its claim to its end, as a straight line;
+//! - `submission`: the decided POST of that line, its answer and its polls;
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
@@ -16,6 +17,7 @@ mod patience;
 mod pool;
 mod running;
 mod steps;
+mod submission;
 mod supervise;
 mod sweep;
 mod wakeup;

@@ -20,8 +20,10 @@ const LEVELS: [(&str, u32); 12] = [
     ("main", 6),
 ];
 
-/// No file is longer: split it by subject.
+/// No file is longer, unit tests left out: split it by subject.
 const FILE_LINES_MAX: usize = 500;
+/// Tables of cases are long by nature.
+const TEST_FILE_LINES_MAX: usize = 700;
 /// No script is longer.
 const SCRIPT_LINES_MAX: usize = 125;
 
@@ -137,7 +139,7 @@ fn only_the_store_knows_redis_and_the_domain_knows_nothing() {
 
 #[test]
 fn every_file_says_what_it_is_about_and_stays_short() {
-    for folder in ["src", "tests"] {
+    for (folder, lines_max) in [("src", FILE_LINES_MAX), ("tests", TEST_FILE_LINES_MAX)] {
         for (path, text) in files(folder, "rs") {
             assert!(
                 text.starts_with("//!"),
@@ -147,7 +149,7 @@ fn every_file_says_what_it_is_about_and_stays_short() {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             let lines = code.lines().count();
             assert!(
-                lines <= FILE_LINES_MAX,
+                lines <= lines_max,
                 "{}: {lines} lines, split it",
                 path.display()
             );
@@ -234,9 +236,9 @@ fn every_script_has_its_header_its_line_and_its_size() {
 
 #[test]
 fn an_attempt_waits_only_in_named_steps() {
-    let path = root().join("src/worker/attempt.rs");
-    let text = std::fs::read_to_string(&path).expect("the attempt");
-    let code = code(&text);
+    let read = |name: &str| std::fs::read_to_string(root().join("src/worker").join(name));
+    let both = ["attempt.rs", "submission.rs"].map(|name| read(name).expect("the attempt"));
+    let code = both.map(|text| code(&text)).join("\n");
     // Waiting for one of the attempt's own methods is waiting for the steps inside.
     let own: Vec<String> = code
         .split("async fn ")

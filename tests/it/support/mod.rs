@@ -2,6 +2,7 @@
 
 mod attempt;
 mod raw;
+pub(crate) mod rig;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};

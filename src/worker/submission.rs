@@ -1,0 +1,257 @@
+//! One submission: the decided POST, its answer, and the polls that follow it. Also how another worker
+//! attaches to one that was left behind.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::attempt::{Attempt, Setback};
+use super::patience::Patience;
+use crate::domain::failure::FailureClass;
+use crate::domain::job::Stage;
+use crate::domain::media::MediaKind;
+use crate::provider::{Answer, Attach, Engine, Handle, PollError, SubmitError, SubmitRequest};
+use crate::store::Step;
+
+/// What is written down before the POST. Times are what was left of the job's deadline, so that two
+/// hosts need not agree on a clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Intent {
+    pub(super) provider: String,
+    route: usize,
+    model: String,
+    key: String,
+    left_ms: u64,
+}
+
+/// The submission an attempt works on.
+pub(super) struct Submission {
+    pub(super) engine: Arc<Engine>,
+    pub(super) number: u32,
+    pub(super) intent: Intent,
+}
+
+impl Attempt<'_> {
+    /// Which provider, which number: a new submission, or the one that was left.
+    pub(super) fn submission(&self) -> Result<Submission, Setback> {
+        let fresh = self.job.stage == Stage::Fresh;
+        let intent = if fresh {
+            self.intent()?
+        } else {
+            self.intent_left_behind()?
+        };
+        let number = self.job.submissions + u32::from(fresh);
+        let engine = self.house.providers.get(&intent.provider);
+        let engine = engine.ok_or(Setback::PutBack("no such provider on this worker"))?;
+        Ok(Submission {
+            engine,
+            number,
+            intent,
+        })
+    }
+
+    pub(super) fn intent(&self) -> Result<Intent, Setback> {
+        let route = self
+            .payload
+            .request
+            .routes
+            .get(self.job.route)
+            .ok_or_else(|| {
+                Setback::failed(FailureClass::Lost, "the job has no route left", true)
+            })?;
+        Ok(Intent {
+            provider: route.provider.clone(),
+            route: self.job.route,
+            model: route.model.clone(),
+            key: self.job.job.submission_key(self.job.submissions + 1),
+            left_ms: self.left_ms(),
+        })
+    }
+
+    pub(super) fn intent_left_behind(&self) -> Result<Intent, Setback> {
+        serde_json::from_str(&self.job.intent)
+            .map_err(|error| Setback::failed(FailureClass::Lost, error.to_string(), false))
+    }
+
+    /// The first answer: from a POST, or from the handle that another worker left.
+    pub(super) async fn begin(
+        &self,
+        submission: &Submission,
+    ) -> Result<(Option<Handle>, Answer), Setback> {
+        let unknown = || {
+            Err(Setback::failed(
+                FailureClass::UnknownOutcome,
+                "a worker was lost between sending the request and noting its answer",
+                false,
+            ))
+        };
+        match (self.job.stage, submission.engine.attach()) {
+            (Stage::Fresh | Stage::Artifact, _) => self.post(submission).await,
+            (Stage::Intent, _) if submission.engine.takes_idempotency_key() => {
+                self.post(submission).await
+            }
+            (Stage::Intent, _) => unknown(),
+            (Stage::Handle, Attach::ResubmitSameId) => self.post(submission).await,
+            (Stage::Handle, Attach::None) => unknown(),
+            (Stage::Handle, Attach::Poll) => match serde_json::from_str::<Handle>(&self.job.handle)
+            {
+                Ok(handle) => {
+                    self.remember(submission, &handle);
+                    Ok((Some(handle), Answer::Pending { progress: None }))
+                }
+                Err(error) => Err(Setback::failed(
+                    FailureClass::Lost,
+                    error.to_string(),
+                    false,
+                )),
+            },
+        }
+    }
+
+    /// Intent, POST, handle. A POST of unknown outcome is repeated only where the provider takes our
+    /// key; one that was never sent is repeated a few times within moments.
+    pub(super) async fn post(
+        &self,
+        submission: &Submission,
+    ) -> Result<(Option<Handle>, Answer), Setback> {
+        let step = Step::Intent {
+            submission: submission.number,
+        };
+        self.note("intent", step, &submission.intent).await?;
+        let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
+        let mut unsent = 0;
+        loop {
+            let request = SubmitRequest {
+                job: self.job.job.as_str(),
+                submission: submission.number,
+                key: &submission.intent.key,
+                model: &submission.intent.model,
+                kind: kind_word(self.payload.request.kind),
+                params: &self.payload.request.params,
+                timeout: self.submission_left(submission),
+            };
+            match self
+                .steps
+                .take("post", Box::pin(submission.engine.submit(&request)))
+                .await
+            {
+                Ok(submitted) => {
+                    if let Some(handle) = &submitted.handle {
+                        self.remember(submission, handle);
+                        self.note("handle", Step::Handle, handle).await?;
+                    }
+                    return Ok((submitted.handle, submitted.answer));
+                }
+                Err(SubmitError::NotSent(message)) if unsent >= 3 => {
+                    return Err(Setback::failed(FailureClass::ProviderFault, message, true));
+                }
+                Err(SubmitError::NotSent(_)) => unsent += 1,
+                Err(SubmitError::UnknownOutcome(message)) => {
+                    if !submission.engine.takes_idempotency_key() {
+                        return Err(Setback::failed(
+                            FailureClass::UnknownOutcome,
+                            message,
+                            false,
+                        ));
+                    }
+                }
+            }
+            self.pause(submission, patience.next()).await?;
+        }
+    }
+
+    pub(super) async fn poll(
+        &self,
+        submission: &Submission,
+        handle: &Handle,
+    ) -> Result<Answer, Setback> {
+        let age = self.submission_age(submission);
+        match self
+            .steps
+            .take("poll", Box::pin(submission.engine.poll(handle, age)))
+            .await
+        {
+            Ok(answer) => Ok(answer),
+            Err(PollError::Transient { retry_after_ms, .. }) => {
+                let wait = Duration::from_millis(retry_after_ms.unwrap_or(0));
+                self.pause(submission, wait).await?;
+                Ok(Answer::Pending { progress: None })
+            }
+            Err(PollError::OurAuth(message)) => {
+                // The work may be going on: keep the job, raise the alarm, do not submit again.
+                tracing::error!(
+                    provider = handle.provider,
+                    message,
+                    "the provider refuses our key"
+                );
+                Ok(Answer::Pending { progress: None })
+            }
+        }
+    }
+
+    /// Waits, unless the submission's time is up.
+    pub(super) async fn pause(
+        &self,
+        submission: &Submission,
+        wait: Duration,
+    ) -> Result<(), Setback> {
+        let left = self.submission_left(submission);
+        self.steps
+            .take("pause", tokio::time::sleep(wait.min(left)))
+            .await;
+        if wait < left {
+            return Ok(());
+        }
+        self.steps
+            .take("cancel_submission", self.cancel_at_provider())
+            .await;
+        Err(Setback::failed(
+            FailureClass::Timeout,
+            "the submission took too long",
+            false,
+        ))
+    }
+
+    /// Asks the provider to stop. Whatever it says, it may still bill.
+    pub(super) async fn cancel_at_provider(&self) {
+        let handle = self
+            .handle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((engine, handle)) = handle {
+            let outcome = self
+                .steps
+                .take("cancel_at_provider", Box::pin(engine.cancel(&handle)))
+                .await;
+            tracing::info!(
+                job.id = self.job.job.as_str(),
+                ?outcome,
+                "asked the provider to stop"
+            );
+        }
+    }
+
+    pub(super) fn remember(&self, submission: &Submission, handle: &Handle) {
+        let known = Some((Arc::clone(&submission.engine), handle.clone()));
+        *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    pub(super) fn submission_age(&self, submission: &Submission) -> Duration {
+        Duration::from_millis(submission.intent.left_ms.saturating_sub(self.left_ms()))
+    }
+
+    pub(super) fn submission_left(&self, submission: &Submission) -> Duration {
+        let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
+        most.saturating_sub(self.submission_age(submission))
+    }
+}
+
+fn kind_word(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Image => "image",
+        MediaKind::Video => "video",
+        MediaKind::Audio => "audio",
+    }
+}

@@ -1,0 +1,254 @@
+//! A whole house for a test: a store, the simulated provider over real HTTP, workers in this process.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use meterline::config::Settings;
+use meterline::domain::ids::{AccountId, JobId};
+use meterline::media::artifacts::ArtifactStore;
+use meterline::media::fetch::{Fetcher, Limits};
+use meterline::media::probe::child::Prober;
+use meterline::producer::{Asking, Producer, Terms};
+use meterline::provider::Providers;
+use meterline::store::{JobView, Store, Submitted};
+use meterline::worker::{Outputs, StepHook, Worker, WorkerOptions};
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{assert_sound, fresh_url, options};
+
+/// Longest time any job of a test may take to end.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// The parts of one house.
+pub(crate) struct Rig {
+    pub(crate) url: String,
+    pub(crate) store: Store,
+    pub(crate) producer: Producer,
+    pub(crate) provider_url: String,
+    provider_files: Vec<(String, String)>,
+    artifacts: tempfile::TempDir,
+    _simulator: DropGuard,
+    operations: AtomicU32,
+}
+
+impl Rig {
+    pub(crate) async fn new() -> Self {
+        Self::on(fresh_url()).await
+    }
+
+    /// A house on a given server.
+    pub(crate) async fn on(url: String) -> Self {
+        let mut options = options();
+        options.cancel_grace_ms = 2_000;
+        let store = Store::open(&url, options).await.expect("a store");
+        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
+        let loaded = Settings::load(Some(&dev), []).expect("the development settings");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let provider_url = format!("http://{}", listener.local_addr().expect("an address"));
+        let stop = CancellationToken::new();
+        tokio::spawn(meterline::dev::simulator::serve(listener, stop.clone()));
+        let retry = meterline::domain::retry::Policy {
+            tries: 3,
+            base_ms: 50,
+            factor: 2,
+            cap_ms: 200,
+        };
+        Self {
+            url,
+            producer: Producer::new(store.clone(), loaded.catalogue, retry),
+            store,
+            provider_url,
+            provider_files: loaded.provider_files,
+            artifacts: tempfile::tempdir().expect("a folder"),
+            _simulator: stop.drop_guard(),
+            operations: AtomicU32::new(0),
+        }
+    }
+
+    /// A worker in this process: 1 s lease, so that deaths are noticed within a test's patience.
+    pub(crate) fn worker(&self, hook: Option<StepHook>) -> Worker {
+        self.worker_with(hook, 8)
+    }
+
+    pub(crate) fn worker_with(&self, hook: Option<StepHook>, slots: u32) -> Worker {
+        let queues = ["image", "video", "audio", "training"];
+        let options = WorkerOptions {
+            slots: queues.map(|queue| (queue.to_owned(), slots)).into(),
+            lease_ms: 1_000,
+            heartbeat_ms: 250,
+            sweep_ms: 200,
+            drain_max_ms: 20_000,
+        };
+        let base_urls = BTreeMap::from([("sim".to_owned(), self.provider_url.clone())]);
+        let providers =
+            Providers::load(&self.provider_files, &base_urls, &|_| None).expect("the presets");
+        let artifacts = ArtifactStore::open(self.artifacts.path()).expect("the artifact folder");
+        let limits = Limits {
+            max_bytes: 64 * 1024 * 1024,
+            ..Limits::default()
+        };
+        let prober = Prober::new(env!("CARGO_BIN_EXE_meterline"));
+        let outputs = Outputs::new(Fetcher::new(limits), artifacts, prober);
+        Worker::start(self.store.clone(), providers, outputs, options, hook)
+    }
+
+    pub(crate) async fn fund(&self, account: &AccountId, credits: u32) {
+        self.store.open_account(account, 0).await.expect("open");
+        let n = self.operations.fetch_add(1, Ordering::Relaxed);
+        let kind = meterline::store::GrantKind::Purchase;
+        super::give(
+            &self.store,
+            account,
+            credits,
+            kind,
+            None,
+            &format!("rig-{n}"),
+        )
+        .await;
+    }
+
+    pub(crate) async fn submit_on(
+        &self,
+        account: &AccountId,
+        tool: &str,
+        params: Value,
+        route: Option<&str>,
+    ) -> Submitted {
+        let Value::Object(params) = params else {
+            panic!("parameters are an object")
+        };
+        let asking = Asking {
+            account: account.clone(),
+            tool: tool.to_owned(),
+            params,
+            route: route.map(str::to_owned),
+        };
+        self.producer
+            .submit(&asking, &Terms::default())
+            .await
+            .expect("accepted")
+    }
+
+    pub(crate) async fn submit(&self, account: &AccountId, tool: &str, params: Value) -> Submitted {
+        self.submit_on(account, tool, params, None).await
+    }
+
+    /// An image job with knobs for the simulated provider.
+    pub(crate) async fn image(&self, account: &AccountId, sim: Value) -> Submitted {
+        self.submit(account, "text-to-image", json!({"prompt": "x", "sim": sim}))
+            .await
+    }
+
+    /// A video job with knobs for the simulated provider.
+    pub(crate) async fn video(
+        &self,
+        account: &AccountId,
+        duration_ms: u64,
+        sim: Value,
+    ) -> Submitted {
+        self.submit(account, "image-to-video", video(duration_ms, sim))
+            .await
+    }
+
+    /// Waits for the job's end, by its events.
+    pub(crate) async fn ended(&self, job: &JobId) -> JobView {
+        let waiting = async {
+            let mut events = self.store.follow(job).await.expect("events");
+            loop {
+                let view = self.store.job(job).await.expect("a view").expect("the job");
+                if view.state().is_some_and(|state| state.is_terminal()) {
+                    return view;
+                }
+                events.next(500).await.expect("events");
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("the job ends in time")
+    }
+
+    /// Waits until the job's timeline shows an event so many times.
+    pub(crate) async fn seen(&self, job: &JobId, event: &str, times: usize) {
+        let waiting = async {
+            let mut events = self.store.follow(job).await.expect("events");
+            loop {
+                let timeline = self.store.timeline(job).await.expect("a timeline");
+                if timeline.iter().filter(|line| line.event == event).count() >= times {
+                    return;
+                }
+                events.next(500).await.expect("events");
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("the event comes in time");
+    }
+
+    /// How many generations the provider started, by submission key.
+    pub(crate) async fn started(&self) -> BTreeMap<String, u64> {
+        self.count("submissions").await
+    }
+
+    pub(crate) async fn count(&self, what: &str) -> BTreeMap<String, u64> {
+        let url = format!("{}/_sim/{what}", self.provider_url);
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
+        client
+            .get(url)
+            .send()
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("counts")
+    }
+
+    /// The books are right, and no job was started more than once.
+    pub(crate) async fn assert_sound(&self) {
+        assert_sound(&self.store).await;
+    }
+
+    /// How many generations were started for one job.
+    pub(crate) async fn started_for(&self, job: &JobId) -> u64 {
+        let started = self.started().await;
+        started
+            .iter()
+            .filter(|(key, _)| key.starts_with(job.as_str()))
+            .map(|(_, n)| n)
+            .sum()
+    }
+}
+
+pub(crate) fn video(duration_ms: u64, sim: Value) -> Value {
+    json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms, "sim": sim})
+}
+
+/// A hook that lets a worker die at a named point: the first `deaths` times it is reached, time stops
+/// there for that attempt.
+pub(crate) fn dies_at(
+    name: &'static str,
+    phase: meterline::worker::StepPhase,
+) -> (StepHook, Arc<tokio::sync::Notify>) {
+    let reached = Arc::new(tokio::sync::Notify::new());
+    let notify = Arc::clone(&reached);
+    let hook: StepHook = Arc::new(move |point| {
+        let here = point.name == name && point.phase == phase;
+        if here {
+            notify.notify_one();
+        }
+        Box::pin(async move {
+            if here {
+                std::future::pending::<()>().await;
+            }
+        })
+    });
+    (hook, reached)
+}
