@@ -81,6 +81,11 @@ enum Act {
     },
     Tick,
     Reap,
+    /// The house lives on: it sweeps every five seconds, and reaps at the end.
+    Live {
+        s: u64,
+    },
+    /// Time goes by and nobody sweeps.
     Wait {
         ms: u64,
     },
@@ -92,7 +97,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (account.clone(), 1..40u32, 0..4usize, 0..60u64)
             .prop_map(|(account, credits, kind, lives_s)| Act::Grant { account, credits, kind, lives_s }),
-        1 => (account.clone(), 1..10u32).prop_map(|(account, credits)| Act::Owe { account, credits }),
+        1 => (account.clone(), 1..6u32).prop_map(|(account, credits)| Act::Owe { account, credits }),
         8 => (account, 0..25u32, 0..3usize, prop_oneof![3 => Just(0u64), 1 => 1..8u64], 0..30u32)
             .prop_map(|(account, credits, priority, delay_s, key)| {
                 Act::Submit { account, credits, priority, delay_s, key }
@@ -109,9 +114,10 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..40usize).prop_map(|job| Act::Cancel { job }),
         3 => worker.clone().prop_map(|worker| Act::Beat { worker }),
         1 => (worker, 0..3usize).prop_map(|(worker, keep)| Act::HandBack { worker, keep }),
-        6 => Just(Act::Tick),
-        3 => Just(Act::Reap),
-        6 => prop_oneof![0..3_000u64, 0..20_000u64].prop_map(|ms| Act::Wait { ms }),
+        4 => Just(Act::Tick),
+        2 => Just(Act::Reap),
+        5 => (1..18u64).prop_map(|s| Act::Live { s }),
+        4 => prop_oneof![9 => 0..3_000u64, 1 => 0..20_000u64].prop_map(|ms| Act::Wait { ms }),
     ]
 }
 
@@ -129,7 +135,8 @@ struct House {
     settled: BTreeMap<JobId, i64>,
 }
 
-const LIMITS: (u64, u64) = (60_000, 30_000); // time in the queue, deadline
+/// Time in the queue and deadline, ms.
+const LIMITS: (u64, u64) = (60_000, 45_000);
 
 impl House {
     async fn new(url: &str) -> Self {
@@ -153,11 +160,7 @@ impl House {
             settled: BTreeMap::new(),
         };
         for name in ACCOUNTS {
-            house
-                .store
-                .open_account(&account(name), 0)
-                .await
-                .expect("open");
+            funded(&house.store, name, 60).await;
         }
         house
     }
@@ -277,6 +280,13 @@ impl House {
             Act::Reap => {
                 reap(&self.now()).await;
             }
+            Act::Live { s } => {
+                for step_s in (0..*s).step_by(5).map(|from| (s - from).min(5)) {
+                    self.now_ms += step_s * 1_000;
+                    tick(&self.now()).await;
+                }
+                reap(&self.now()).await;
+            }
             Act::Wait { ms } => self.now_ms += ms,
         }
     }
@@ -376,9 +386,10 @@ impl House {
                     id.as_str(),
                 ])
                 .await;
-            assert_eq!(
-                is_active == 1,
-                has_entry || (state == "scheduled" && is_active == 1)
+            // A scheduled job may be one that was deferred, which keeps its place.
+            assert!(
+                state == "scheduled" || (is_active == 1) == has_entry,
+                "{view:?}"
             );
             if is_active == 1 {
                 active.entry(payer).or_default().insert(id.to_string());
@@ -470,7 +481,7 @@ proptest! {
     })]
 
     #[test]
-    fn promise_01_and_02_hold_whatever_happens(acts in prop::collection::vec(act(), 1..120)) {
+    fn promise_01_and_02_hold_whatever_happens(acts in prop::collection::vec(act(), 1..150)) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
