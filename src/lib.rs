@@ -28,6 +28,7 @@
 //! - No credential is ever held by the client that fetches outputs ([`media`]).
 //! - There is no second store and no trait for one: tests run on a real Redis.
 
+pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod domain;
@@ -36,4 +37,5 @@ pub mod media;
 pub mod producer;
 pub mod provider;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

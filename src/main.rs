@@ -1,4 +1,4 @@
-//! The command line.
+//! The program: everything is in the library.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,9 +6,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.as_slice() {
+        // Measures a stranger's file: before any thread, any setting and any connection.
         [command, path] if command == "probe-media" => {
             meterline::media::probe::child::child_main(Path::new(path))
         }
-        _ => ExitCode::from(2),
+        _ => meterline::cli::main(),
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,9 @@ use super::sniff::{Container, HEAD_BYTES, sniff};
 
 /// Sub-folder for files that are still being received. A job id never starts with a dot.
 const INCOMING_DIR: &str = ".incoming";
+
+/// Age at which a file that is still being received counts as left behind.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest job id that becomes a folder name.
 const JOB_CHARS_MAX: usize = 128;
@@ -50,7 +54,8 @@ pub struct ArtifactName<'a> {
 }
 
 impl ArtifactStore {
-    /// Opens the folder, creating it if it is missing.
+    /// Opens the folder, creating it if it is missing, and removes what a process that died a day ago
+    /// or earlier left half received.
     ///
     /// # Errors
     /// [`Error::Storage`] where the folder cannot be created or entered.
@@ -58,6 +63,7 @@ impl ArtifactStore {
         let dir = dir.into();
         std::fs::create_dir_all(dir.join(INCOMING_DIR))?;
         let dir = dir.canonicalize()?;
+        remove_abandoned(&dir.join(INCOMING_DIR))?;
         Ok(Self { dir })
     }
 
@@ -126,6 +132,23 @@ impl ArtifactStore {
             bytes: fetched.bytes,
         })
     }
+}
+
+/// Removes files that nobody has written to for longer than any reception lasts. Another process may
+/// share the folder and may remove the same file: what is gone already is fine.
+fn remove_abandoned(incoming: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(incoming)? {
+        let entry = entry?;
+        let written = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        if age.is_some_and(|age| age > ABANDONED_AFTER) {
+            match std::fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Renames within one file system, and flushes the folder so that the name outlives a power cut.
@@ -284,6 +307,21 @@ mod tests {
         ));
         drop(incoming);
         assert_eq!(files_below(&store.dir().join(INCOMING_DIR)), 0);
+    }
+
+    #[test]
+    fn what_a_dead_process_left_half_received_goes_after_a_day() {
+        let dir = tempfile::tempdir().unwrap();
+        let incoming = dir.path().join(INCOMING_DIR);
+        std::fs::create_dir(&incoming).unwrap();
+        let now = std::time::SystemTime::now();
+        for (name, age) in [("old", ABANDONED_AFTER * 2), ("new", ABANDONED_AFTER / 2)] {
+            let file = std::fs::File::create(incoming.join(name)).unwrap();
+            file.set_modified(now - age).unwrap();
+        }
+        ArtifactStore::open(dir.path()).unwrap();
+        assert!(!incoming.join("old").exists());
+        assert!(incoming.join("new").exists());
     }
 
     #[tokio::test]

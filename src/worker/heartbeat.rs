@@ -69,6 +69,8 @@ pub(super) async fn run_control(house: Arc<House>, stop: CancellationToken) {
 /// One heartbeat in one partition. Returns whether more is pending there than runs here.
 async fn beat(house: &House, partition: u16) -> bool {
     let worker = house.identity.at(partition);
+    // Looked at before the store is asked: a claim may be made while the answer is on its way.
+    let had_joined = house.identity.has_joined(partition);
     let queues: Vec<String> = house.options.slots.keys().cloned().collect();
     let about = about(house);
     let lease_ms = house.options.lease_ms;
@@ -88,7 +90,11 @@ async fn beat(house: &House, partition: u16) -> bool {
             pending as usize > house.running.in_partition(partition).len()
         }
         Ok(HeartbeatOutcome::Lost) => {
-            house.lost_if_known(partition, &worker);
+            // A worker that had not claimed yet has no lease and cannot have lost one.
+            if had_joined {
+                house.lost(partition, &worker);
+                house.look_again.notify_one();
+            }
             false
         }
         Err(error) => {
@@ -99,14 +105,6 @@ async fn beat(house: &House, partition: u16) -> bool {
 }
 
 impl House {
-    /// A worker that has not claimed yet has no lease and cannot have lost one.
-    fn lost_if_known(&self, partition: u16, worker: &str) {
-        if self.identity.has_joined(partition) {
-            self.lost(partition, worker);
-            self.look_again.notify_one();
-        }
-    }
-
     /// An order for a job that no longer runs here has been carried out.
     async fn forget_stop(&self, partition: u16, worker: &str, job: &str) {
         let queues: Vec<String> = self.options.slots.keys().cloned().collect();

@@ -1,6 +1,7 @@
 //! One integration binary: modules by promise and by part of the house.
 
 mod catalogue;
+mod chaos;
 mod config;
 mod ledger;
 mod ledger_audit;
@@ -9,6 +10,7 @@ mod media;
 mod outage;
 mod probe;
 mod provider;
+mod simulator;
 mod store_burn;
 mod store_cancel;
 mod store_claim;

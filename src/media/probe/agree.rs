@@ -51,7 +51,8 @@ mod tests {
 
     #[test]
     fn readings_agree_within_a_frame_or_fifty_milliseconds() {
-        let table: [(&[Reading], u64, Option<(u64, bool)>); 14] = [
+        type Case = (&'static [Reading], u64, Option<(u64, bool)>);
+        let table: [Case; 14] = [
             // Nothing trusted, nothing measured.
             (&[], 62, None),
             // One reading alone proves nothing.

@@ -1,0 +1,114 @@
+//! `account ledger`: the account's entries in the journal, with their postings.
+
+use std::collections::VecDeque;
+
+use serde_json::{Value, json};
+
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{credits, rfc3339, rows, table};
+use crate::domain::ids::AccountId;
+use crate::store::{JournalBody, Store};
+
+/// Entries read at a time.
+const PAGE: usize = 1_000;
+
+/// Show every movement of an account's credits, oldest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline account ledger acme --limit 20")]
+pub(in crate::cli) struct Args {
+    account: AccountId,
+    /// How many entries: the newest ones
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let store = call.house()?.store().await?;
+    if store.account(&args.account).await?.is_none() {
+        return Err(Failure::unknown_account(&args.account));
+    }
+    let entries = newest(&store, &args.account, args.limit).await?;
+    let values: Vec<Value> = entries
+        .iter()
+        .map(|(id, body)| entry_json(id, body))
+        .collect();
+    call.out.show(&values, || text(&entries))?;
+    Ok(Exit::Done)
+}
+
+/// The account's newest entries, oldest first. Reads the whole journal of the account's partition.
+async fn newest(
+    store: &Store,
+    account: &AccountId,
+    limit: usize,
+) -> Result<VecDeque<(String, JournalBody)>, Failure> {
+    let partition = account.partition(store.partitions());
+    let mut found = VecDeque::new();
+    let mut from = Some("-".to_owned());
+    while let Some(at) = from {
+        let page = store.journal(partition, &at, PAGE).await?;
+        for entry in page.entries {
+            let body = entry.body().filter(|body| body.account == account.as_str());
+            found.extend(body.map(|body| (entry.id, body)));
+            if found.len() > limit {
+                found.pop_front();
+            }
+        }
+        from = page.next;
+    }
+    Ok(found)
+}
+
+fn entry_json(id: &str, body: &JournalBody) -> Value {
+    let postings: Vec<Value> = body
+        .post
+        .iter()
+        .map(|(book, amount)| json!({"book": book, "amount_ucr": amount}))
+        .collect();
+    json!({
+        "entry": id,
+        "account_seq": body.account_seq,
+        "at": i64::try_from(body.at_ms).ok().and_then(rfc3339),
+        "kind": body.kind,
+        "op": some(&body.op),
+        "job": some(&body.job),
+        "reason": some(&body.reason),
+        "postings": postings,
+    })
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn text(entries: &VecDeque<(String, JournalBody)>) -> String {
+    let mut ledger = table(&["#", "at", "what", "postings", "job or operation"]);
+    for (_, body) in entries {
+        let postings: Vec<String> = body
+            .post
+            .iter()
+            .map(|(book, amount)| {
+                format!(
+                    "{book} {}{}",
+                    if *amount > 0 { "+" } else { "" },
+                    credits(*amount)
+                )
+            })
+            .collect();
+        ledger.add_row([
+            body.account_seq.to_string(),
+            i64::try_from(body.at_ms)
+                .ok()
+                .and_then(rfc3339)
+                .unwrap_or_default(),
+            body.kind.clone(),
+            postings.join(", "),
+            some(&body.job)
+                .or(some(&body.op))
+                .unwrap_or_default()
+                .to_owned(),
+        ]);
+    }
+    rows(&ledger, "no entries")
+}

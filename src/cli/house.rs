@@ -1,0 +1,69 @@
+//! What commands work with: the settings with their flags on top, and the store they name.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use super::failure::Failure;
+use crate::config::{self, Flag, Loaded, Settings};
+use crate::producer::Producer;
+use crate::store::{ConnectionOptions, Options, Store};
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Settings as this process uses them.
+pub(super) struct House {
+    /// What was read.
+    pub(super) loaded: Loaded,
+}
+
+impl House {
+    /// Reads the settings with `flags` above them.
+    pub(super) fn open(dir: Option<&Path>, flags: &[Flag]) -> Result<Self, Failure> {
+        let loaded = Settings::load_with_flags(dir, config::environment(), flags)?;
+        Ok(Self { loaded })
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// Connects. Whatever goes wrong here, nothing has been asked of the store yet.
+    pub(super) async fn store(&self) -> Result<Store, Failure> {
+        let url = self.settings().redis.url.expose_secret();
+        Store::open(url, store_options(self.settings()))
+            .await
+            .map_err(|error| Failure::from(error).harmless())
+    }
+
+    /// A producer on that store, at the prices of the catalogue.
+    pub(super) fn producer(&self, store: Store) -> Producer {
+        Producer::new(store, self.loaded.catalogue.clone(), self.settings().retry)
+    }
+}
+
+/// What the store needs of the settings.
+pub(super) fn store_options(settings: &Settings) -> Options {
+    let (redis, store) = (&settings.redis, &settings.store);
+    Options {
+        partitions: store.partitions,
+        connection: ConnectionOptions {
+            pool_size: redis.pool_size,
+            connect_timeout_ms: redis.connect_timeout_ms,
+            response_timeout_ms: redis.response_timeout_ms,
+        },
+        queue_room: store.queue_room,
+        lane_max: store.lane_max,
+        max_active: store.max_active,
+        payload_max_bytes: store.payload_max_bytes,
+        grants_max: store.grants_max,
+        schedule_ahead_ms: store.schedule_ahead_ms,
+        queue_ttl_ms: store.queue_ttl_ms,
+        quote_ttl_ms: store.quote_ttl_ms,
+        takeovers_max: store.takeovers_max,
+        cancel_grace_ms: store.cancel_grace_ms,
+        retention_ms: store.retention_days.saturating_mul(DAY_MS),
+        dead_letter_ms: store.dead_letter_days.saturating_mul(DAY_MS),
+        memory_refuse_percent: store.memory_refuse_percent,
+    }
+}

@@ -1,0 +1,150 @@
+//! `job show`: the job as it stands, with its outputs and its timeline.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::output::{credits, duration, rfc3339, rows, table};
+use crate::store::{JobView, TimelineEvent};
+use crate::worker::ArtifactRecord;
+
+/// Show a job with its outputs and its timeline
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline job show JOB --output json")]
+pub(in crate::cli) struct Args {
+    /// The job's id
+    job: String,
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let house = call.house()?;
+    let store = house.store().await?;
+    let view = super::find(&store, &args.job).await?;
+    let timeline = store.timeline(&view.job).await?;
+    let mut value = brief(&view);
+    value["artifacts"] = artifacts(&view, &house.settings().media.artifacts_dir);
+    value["timeline"] = timeline.iter().map(event_json).collect();
+    call.out.show(&value, || text(&view, &value, &timeline))?;
+    Ok(Exit::Done)
+}
+
+/// A job without its outputs and its timeline, as listings show it.
+pub(in crate::cli) fn brief(view: &JobView) -> Value {
+    let some = |field: &str| Some(view.text(field)).filter(|text| !text.is_empty());
+    let time = |field: &str| view.maybe(field).filter(|ms| *ms > 0).and_then(rfc3339);
+    json!({
+        "job": view.job,
+        "account": view.text("account"),
+        "tool": view.text("tool"),
+        "queue": view.text("queue"),
+        "priority": view.text("class"),
+        "state": view.text("state"),
+        "class": some("fail_class"),
+        "message": some("message"),
+        "tries": view.number("tries"),
+        "takeovers": view.number("takeovers"),
+        "submissions": view.number("submissions"),
+        "worker": some("worker"),
+        "hold_ucr": view.number("hold_ucr"),
+        "captured_ucr": view.number("captured_ucr"),
+        "released_ucr": view.number("released_ucr"),
+        "absorbed_ucr": view.number("absorbed_ucr"),
+        "measured_ms": view.maybe("measured_ms"),
+        "billable_ms": view.maybe("billable_ms"),
+        "flags": view.text("flags").split(',').filter(|flag| !flag.is_empty()).collect::<Vec<_>>(),
+        "price_version": some("price_version"),
+        "quote": some("quote"),
+        "idempotency_key": some("idem"),
+        "created_at": time("created_at"),
+        "due_at": time("due_at"),
+        "started_at": time("started_at"),
+        "deadline_at": time("deadline_at"),
+        "finished_at": time("finished_at"),
+    })
+}
+
+/// The stored outputs. `path` is the file itself where it lies in the artifact folder of these
+/// settings, and otherwise its place below the folder of the worker that stored it.
+fn artifacts(view: &JobView, dir: &Path) -> Value {
+    let record = view.artifact.as_deref().unwrap_or_default();
+    let Ok(record) = serde_json::from_str::<ArtifactRecord>(record) else {
+        return json!([]);
+    };
+    let of_one = |output: crate::worker::StoredOutput| {
+        let stored = output.artifact;
+        let file = std::path::absolute(dir.join(&stored.place)).unwrap_or_default();
+        let path = if file.is_file() {
+            file.display().to_string()
+        } else {
+            stored.place.clone()
+        };
+        json!({
+            "path": path,
+            "place": stored.place,
+            "sha256": stored.sha256,
+            "bytes": stored.bytes,
+            "kind": output.measured.kind,
+            "video_ms": output.measured.video.map(|track| track.ms),
+            "audio_ms": output.measured.audio.map(|track| track.ms),
+        })
+    };
+    record.outputs.into_iter().map(of_one).collect()
+}
+
+/// One line of a timeline.
+pub(super) fn event_json(event: &TimelineEvent) -> Value {
+    json!({
+        "at": i64::try_from(event.at_ms).ok().and_then(rfc3339),
+        "at_ms": event.at_ms,
+        "event": event.event,
+        "detail": event.detail,
+    })
+}
+
+fn text(view: &JobView, value: &Value, timeline: &[TimelineEvent]) -> String {
+    let class = value["class"]
+        .as_str()
+        .map(|class| format!(" ({class})"))
+        .unwrap_or_default();
+    let message = value["message"]
+        .as_str()
+        .map(|text| format!("\n{text}"))
+        .unwrap_or_default();
+    let measured = view
+        .maybe("measured_ms")
+        .and_then(|ms| u64::try_from(ms).ok());
+    let mut facts = table(&["", ""]);
+    facts.add_row(["account", view.text("account")]);
+    facts.add_row(["tool", view.text("tool")]);
+    for (name, field) in [
+        ("held", "hold_ucr"),
+        ("charged", "captured_ucr"),
+        ("given back", "released_ucr"),
+    ] {
+        facts.add_row([name.to_owned(), credits(view.number(field))]);
+    }
+    if let Some(ms) = measured {
+        facts.add_row(["measured".to_owned(), duration(ms)]);
+    }
+    let artifacts = value["artifacts"].as_array().into_iter().flatten();
+    for path in artifacts.filter_map(|artifact| artifact["path"].as_str()) {
+        facts.add_row(["output", path]);
+    }
+    let mut events = table(&["at", "event", "detail"]);
+    for event in timeline {
+        let at = i64::try_from(event.at_ms)
+            .ok()
+            .and_then(rfc3339)
+            .unwrap_or_default();
+        events.add_row([at, event.event.clone(), event.detail.clone()]);
+    }
+    format!(
+        "job {}: {}{class}{message}\n{}\n\n{}",
+        view.job,
+        view.text("state"),
+        rows(&facts, ""),
+        rows(&events, "no events"),
+    )
+}
