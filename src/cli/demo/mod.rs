@@ -30,11 +30,17 @@ struct Cast {
 /// Runs the demo. Returns whether everything ended as expected.
 pub(super) async fn run(keep: bool) -> anyhow::Result<bool> {
     let began = Instant::now();
-    report::line("starting a private Redis (append-only file, noeviction), a simulated provider, two workers");
+    report::line(
+        "starting a private Redis (append-only file, noeviction), a simulated provider, two workers",
+    );
     let mut processes = tokio::task::spawn_blocking(Processes::start).await??;
     let loaded = Settings::load(Some(&processes.config), config::environment())
         .map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let store = Store::open(&processes.redis.url(), super::house::store_options(&loaded.settings)).await?;
+    let store = Store::open(
+        &processes.redis.url(),
+        super::house::store_options(&loaded.settings),
+    )
+    .await?;
     let producer = Producer::new(store.clone(), loaded.catalogue, loaded.settings.retry);
 
     let mut events = follow_everything(&store).await?;
@@ -122,14 +128,23 @@ async fn watch(
     while !open.is_empty() {
         let left = DEMO_MAX.saturating_sub(began.elapsed());
         let Ok(Some(event)) = tokio::time::timeout(left, events.recv()).await else {
-            anyhow::bail!("{} jobs did not end in {} s", open.len(), DEMO_MAX.as_secs());
+            anyhow::bail!(
+                "{} jobs did not end in {} s",
+                open.len(),
+                DEMO_MAX.as_secs()
+            );
         };
-        let Some(play) = open.get(&event.job).copied() else { continue };
+        let Some(play) = open.get(&event.job).copied() else {
+            continue;
+        };
         report::event(&event, play, began.elapsed());
         if event.event == "handle" {
             meddle(store, processes, play, &event).await?;
         }
-        if matches!(event.event.as_str(), "succeeded" | "failed" | "timed_out" | "cancelled") {
+        if matches!(
+            event.event.as_str(),
+            "succeeded" | "failed" | "timed_out" | "cancelled"
+        ) {
             open.remove(&event.job);
         }
     }
@@ -151,7 +166,9 @@ async fn meddle(
         }
         Meddling::KillWorker => {
             let view = store.job(&job).await?;
-            let id = view.map(|view| view.text("worker").to_owned()).unwrap_or_default();
+            let id = view
+                .map(|view| view.text("worker").to_owned())
+                .unwrap_or_default();
             if let Some(name) = processes.kill_worker(&id)? {
                 report::line(&format!("         ── kill -9 {name}"));
             }
@@ -166,7 +183,9 @@ impl Cast {
         let credits = |field: &str| view.map_or(0, |view| view.number(field)) / 1_000_000;
         let state = view.and_then(crate::store::JobView::state);
         match self.play.expected {
-            Expected::Insufficient => matches!(self.refusal, Some(SubmitRefusal::Insufficient { .. })),
+            Expected::Insufficient => {
+                matches!(self.refusal, Some(SubmitRefusal::Insufficient { .. }))
+            }
             Expected::Charged { captured, absorbed } => {
                 state == Some(crate::domain::job::State::Succeeded)
                     && credits("captured_ucr") == i64::from(captured)

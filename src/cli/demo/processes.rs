@@ -30,16 +30,36 @@ pub(super) struct Processes {
 impl Processes {
     /// Starts them one after the other, each when the one it needs is ready.
     pub(super) fn start() -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("meterline-demo-").tempdir()?.keep();
+        let folder = tempfile::Builder::new()
+            .prefix("meterline-demo-")
+            .tempdir()?
+            .keep();
         let config = folder.join("config");
         std::fs::create_dir_all(&config)?;
-        std::fs::write(config.join("meterline.toml"), crate::config::DEVELOPMENT_SETTINGS)?;
-        let redis = PrivateRedis::start(RedisOptions { append_only: true, extra: Vec::new() })?;
+        std::fs::write(
+            config.join("meterline.toml"),
+            crate::config::DEVELOPMENT_SETTINGS,
+        )?;
+        let redis = PrivateRedis::start(RedisOptions {
+            append_only: true,
+            extra: Vec::new(),
+        })?;
         let me = std::env::current_exe()?;
-        let provider = spawn(&me, &folder, "provider", &["simulate-provider", "--listen", "127.0.0.1:0"])?;
+        let provider = spawn(
+            &me,
+            &folder,
+            "provider",
+            &["simulate-provider", "--listen", "127.0.0.1:0"],
+        )?;
         let provider_url = said(&provider, "listening ")?;
-        let mut processes =
-            Self { folder, config, redis, provider, provider_url, workers: Vec::new() };
+        let mut processes = Self {
+            folder,
+            config,
+            redis,
+            provider,
+            provider_url,
+            workers: Vec::new(),
+        };
         for name in ["worker-1", "worker-2"] {
             let worker = processes.start_worker(&me, name)?;
             processes.workers.push(worker);
@@ -73,7 +93,11 @@ impl Processes {
 
     /// Kills the worker that goes by this id. Returns its name.
     pub(super) fn kill_worker(&mut self, id: &str) -> io::Result<Option<&'static str>> {
-        match self.workers.iter_mut().find(|worker| id.starts_with(&worker.id)) {
+        match self
+            .workers
+            .iter_mut()
+            .find(|worker| id.starts_with(&worker.id))
+        {
             Some(worker) => worker.child.kill().map(|()| Some(worker.name)),
             None => Ok(None),
         }
@@ -100,7 +124,9 @@ impl Processes {
         pids.push(self.provider.pid().to_string());
         pids.extend(self.redis.pid().map(|pid| pid.to_string()));
         let folder = self.folder.display().to_string();
-        self.workers.into_iter().for_each(|worker| worker.child.keep());
+        self.workers
+            .into_iter()
+            .for_each(|worker| worker.child.keep());
         self.provider.keep();
         let data = self.redis.keep();
         format!(
@@ -121,8 +147,20 @@ impl Processes {
 }
 
 fn spawn(me: &Path, folder: &Path, name: &str, arguments: &[&str]) -> io::Result<Child> {
-    let (log, pid_file) = (folder.join(format!("{name}.log")), folder.join(format!("{name}.pid")));
-    Child::spawn(me, arguments, &[], Traces { log: &log, pid_file: &pid_file, clear: None })
+    let (log, pid_file) = (
+        folder.join(format!("{name}.log")),
+        folder.join(format!("{name}.pid")),
+    );
+    Child::spawn(
+        me,
+        arguments,
+        &[],
+        Traces {
+            log: &log,
+            pid_file: &pid_file,
+            clear: None,
+        },
+    )
 }
 
 /// The rest of the first line that begins with `word`, once the process has printed it.

@@ -19,10 +19,21 @@ pub(super) fn line(text: &str) {
 
 /// One event; steps that every job takes are left out.
 pub(super) fn event(event: &Event, play: &Play, after: Duration) {
-    if matches!(event.event.as_str(), "intent" | "artifact" | "submitted" | "due") {
+    if matches!(
+        event.event.as_str(),
+        "intent" | "artifact" | "submitted" | "due"
+    ) {
         return;
     }
-    let tail: String = event.job.chars().rev().take(6).collect::<Vec<_>>().into_iter().rev().collect();
+    let tail: String = event
+        .job
+        .chars()
+        .rev()
+        .take(6)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
     println!(
         "{:>6.2}s  …{tail}  {:<6} {:<25} {:<10} {}",
         after.as_secs_f64(),
@@ -50,7 +61,10 @@ pub(super) async fn print(store: &Store, cast: &[Cast], took: Duration) -> anyho
     balances(store).await?;
     let jobs = cast.len();
     if wrong == 0 {
-        println!("{jobs} jobs in {:.1} s, all ended as expected", took.as_secs_f64());
+        println!(
+            "{jobs} jobs in {:.1} s, all ended as expected",
+            took.as_secs_f64()
+        );
     } else {
         println!("{wrong} of {jobs} jobs did not end as expected");
     }
@@ -65,21 +79,39 @@ fn row(member: &Cast, view: Option<&JobView>, fits: bool) -> Vec<String> {
         Some(view) => view.text("state").to_owned(),
         None => "refused".to_owned(),
     };
-    let ended = if fits { ended } else { format!("{ended} (NOT EXPECTED)") };
-    let charge = view.map(|view| credits(view.number("captured_ucr"))).unwrap_or_default();
+    let ended = if fits {
+        ended
+    } else {
+        format!("{ended} (NOT EXPECTED)")
+    };
+    let charge = view
+        .map(|view| credits(view.number("captured_ucr")))
+        .unwrap_or_default();
     let why = match (view, &member.refusal) {
         (Some(view), _) => crate::cli::job::explanation(view),
         (None, Some(refusal)) => refusal.to_string(),
         (None, None) => String::new(),
     };
-    vec![play.account.into(), play.tool.into(), play.what.into(), ended, charge, why]
+    vec![
+        play.account.into(),
+        play.tool.into(),
+        play.what.into(),
+        ended,
+        charge,
+        why,
+    ]
 }
 
 async fn balances(store: &Store) -> anyhow::Result<()> {
     let mut table = new_table(&["account", "granted", "charged", "available", "held"]);
     for payer in PAYERS {
         if let Some(view) = store.account(&payer.name.parse()?).await? {
-            let cells = [view.granted_ucr, view.captured_ucr, view.available_ucr, view.held_ucr];
+            let cells = [
+                view.granted_ucr,
+                view.captured_ucr,
+                view.available_ucr,
+                view.held_ucr,
+            ];
             table.add_row(std::iter::once(payer.name.to_owned()).chain(cells.map(credits)));
         }
     }
@@ -89,11 +121,15 @@ async fn balances(store: &Store) -> anyhow::Result<()> {
 
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().copied());
     table
 }
 
 fn credits(ucr: i64) -> String {
-    Ucr::new(ucr).map(Ucr::credits).unwrap_or_else(|_| ucr.to_string())
+    Ucr::new(ucr)
+        .map(Ucr::credits)
+        .unwrap_or_else(|_| ucr.to_string())
 }
