@@ -54,6 +54,17 @@ impl Raw {
         all
     }
 
+    /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
+    pub(crate) async fn digest(&self) -> String {
+        let script = "local names, all = redis.call('KEYS', '*'), ''
+            table.sort(names)
+            for _, name in ipairs(names) do
+                all = redis.sha1hex(all .. name .. redis.call('DUMP', name))
+            end
+            return all";
+        self.run(&["EVAL", script, "0"]).await
+    }
+
     /// Books a debt as a correction, the way a clawback of spent credit leaves one.
     pub(crate) async fn owe(&self, account: &AccountId, ucr: i64) {
         let (meta, hash) = (key("part", "meta"), key("acct", account.as_str()));
