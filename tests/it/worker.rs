@@ -299,3 +299,55 @@ async fn a_cancelled_job_stops_at_once_and_costs_nothing() {
     worker.drain().await;
     rig.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_of_ten_gigabytes_is_not_taken_and_not_charged() {
+    let rig = Rig::new().await;
+    let acme = account("acme");
+    rig.fund(&acme, 100).await;
+    let worker = rig.worker(None);
+    let job = rig
+        .image(&acme, json!({"huge_bytes": 10_000_000_000_u64}))
+        .await
+        .job;
+    let view = rig.ended(&job).await;
+    assert_eq!(
+        (view.text("state"), view.text("fail_class")),
+        ("failed", "provider_fault")
+    );
+    assert!(view.text("message").contains("more than"), "{view:?}");
+    assert_eq!(
+        rig.started_for(&job).await,
+        1,
+        "another try would do no better"
+    );
+    assert_eq!(balance(&rig.store, &acme).await, (100, 0));
+    worker.drain().await;
+    rig.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_found_costs_nothing() {
+    let mut rig = Rig::new().await;
+    rig.provider_url = "http://nobody.invalid".to_owned();
+    let acme = account("acme");
+    rig.fund(&acme, 100).await;
+    let worker = rig.worker(None);
+    let job = rig.image(&acme, json!({})).await.job;
+    let view = rig.ended(&job).await;
+    assert_eq!(
+        (view.text("state"), view.text("fail_class")),
+        ("failed", "provider_fault")
+    );
+    assert_eq!(balance(&rig.store, &acme).await, (100, 0));
+    assert!(
+        rig.store
+            .obligations()
+            .await
+            .expect("obligations")
+            .is_empty(),
+        "nothing was sent"
+    );
+    worker.drain().await;
+    rig.assert_sound().await;
+}
