@@ -379,6 +379,9 @@ async fn grace_ends_a_day_after_the_expiry_however_late_the_release_is() {
     let (store, acme) = end_of_expired(fault, T0 + 1_000 + DAY_MS).await;
     assert_eq!(balance(&store, &acme).await, (0, 0));
     assert_eq!(money(&store, &acme).await.expired_ucr, 6_000_000);
+    // Booked by the release itself: it was never spendable again.
+    let report = meterline::ledger::audit(&store).await.expect("audit");
+    assert_eq!(report.books["breakage"], 6_000_000);
 }
 
 #[tokio::test]
