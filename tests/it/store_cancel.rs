@@ -133,3 +133,16 @@ async fn a_cancelled_job_that_could_have_moved_up_stays_cancelled() {
     assert_eq!(balance(&wide, &acme).await, (7, 2));
     assert_sound(&wide).await;
 }
+
+#[tokio::test]
+async fn promise_06_deferring_a_cancelled_job_owes_only_what_has_no_verdict() {
+    for (keep, owed) in [(false, 0), (true, 1)] {
+        let (store, _, acme, job) = running_job().await;
+        note(&store, &job, intent(1)).await;
+        cancel(&store, &job.job).await;
+        assert_eq!(defer(&store, &job, 0, keep).await, DeferOutcome::Ended);
+        let open = store.obligations().await.expect("obligations");
+        assert_eq!(open.len(), owed, "keep: {keep}");
+        assert_eq!(balance(&store, &acme).await, (100, 0));
+    }
+}

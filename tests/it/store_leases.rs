@@ -395,6 +395,27 @@ async fn entries_of_the_dead_that_stand_for_nothing_are_acknowledged_and_counted
     assert_sound(&at).await;
 }
 
+#[tokio::test]
+async fn promise_08_a_job_is_never_taken_from_a_living_worker() {
+    let (store, raw, acme, _) = running_job().await;
+    accept(&store, &job_for(&store, &acme, 5)).await;
+    let living = claim_one(&store.at(T0 + 5_000), "w2").await;
+    // Whatever made it so: the entry stands under the dead one.
+    let entry = view_of(&store, &living.job).await.text("entry").to_owned();
+    let stream = key("ready", "video:normal");
+    let _: redis::Value = raw
+        .run(&["XCLAIM", &stream, "workers", "w1", "0", &entry])
+        .await;
+    let at = w1_lapses(&store).await;
+    let (_, taken) = reap(&at).await.expect("nobody was away");
+    assert!(!taken.contains(&living.job.to_string()));
+    assert!(matches!(
+        settle(&at, &living, &settlement(5)).await,
+        SettleOutcome::Settled { .. }
+    ));
+    assert_sound(&at).await;
+}
+
 async fn consumers(raw: &Raw) -> Vec<String> {
     let stream = key("ready", "video:normal");
     let rows: Vec<std::collections::HashMap<String, redis::Value>> =

@@ -107,6 +107,9 @@ async fn promise_10_with_memory_full_nothing_new_is_taken_and_everything_old_goe
     ));
     tick(&store).await;
     assert_eq!(claim_one(&store, "w1").await.job, waiting.job);
+    tick_through(&store, T0, T0 + 15_001).await;
+    let (dead, taken) = reap(&store.at(T0 + 15_001)).await.expect("nobody was away");
+    assert_eq!((dead.len(), taken.len()), (1, 1));
     assert_eq!(tick(&store.at(T0 + 60_000)).await, 1);
     assert_eq!(balance(&store, &acme).await, (101, 0));
     assert_sound(&store.at(T0 + 60_000)).await;
