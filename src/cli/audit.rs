@@ -52,12 +52,12 @@ fn text(report: &Report) -> String {
 /// What was read and whether it fits, in one sentence.
 pub(super) fn verdict(report: &Report) -> String {
     let verdict = if report.ok {
-        "everything is as the journal says".to_owned()
+        "ok".to_owned()
     } else {
-        format!("{} DIFFERENCES FROM THE JOURNAL", report.differences.len())
+        format!("{} DIFFERENCES", report.differences.len())
     };
     format!(
-        "audit of {} accounts, {} journal entries and {} open holds: {verdict}",
+        "audit: {verdict}, {} accounts, {} journal entries and {} open holds re-derived",
         report.accounts, report.entries, report.open_holds,
     )
 }

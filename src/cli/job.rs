@@ -12,7 +12,6 @@ use super::failure::{Exit, Failure, Kind};
 use crate::domain::ids::JobId;
 use crate::store::{JobView, Store};
 
-pub(super) use explain::explanation;
 pub(super) use show::brief;
 
 /// Look at one job, follow it, stop it, understand its price

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-/// Ends the child when its standard input closes, unless it read `keep` there. $0 = log file,
+/// Ends the child when its standard input closes, also a stopped one, unless it read `keep` there. $0 = log file,
 /// $1 = file for the process id, $2 = folder to clear afterwards or '', the rest = the child.
 const WATCHDOG: &str = r#"log=$0; pidfile=$1; clear=$2; shift 2
 "$@" </dev/null >>"$log" 2>&1 & pid=$!
 echo "$pid" >"$pidfile"
 word=$(cat)
-[ "$word" = keep ] || kill "$pid" 2>/dev/null
+[ "$word" = keep ] || { kill "$pid"; kill -CONT "$pid"; } 2>/dev/null
 wait "$pid"
 [ "$word" = keep ] || [ -z "$clear" ] || rm -rf "$clear"
 exit 0"#;
@@ -99,6 +99,11 @@ impl Child {
     /// SIGTERM, and waits until the process has ended by itself.
     pub fn terminate(&mut self) -> io::Result<()> {
         let _ = self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until the process has ended by itself.
+    pub fn wait(&mut self) -> io::Result<()> {
         self.let_go(b"keep");
         self.shell.wait().map(|_| ())
     }

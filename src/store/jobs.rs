@@ -78,7 +78,7 @@ pub enum SubmitRefusal {
         ceiling: Ucr,
     },
     /// Not enough credits.
-    #[error("{} credits are needed, {available_ucr} micro-credits are available", need.credits())]
+    #[error("{} credits are needed, {} are available", need.credits(), spendable(*available_ucr))]
     Insufficient {
         /// What would be held.
         need: Ucr,
@@ -105,6 +105,17 @@ pub enum SubmitRefusal {
         /// How far it may lie ahead.
         max_ms: u64,
     },
+}
+
+/// A balance in credits; while there is debt, how much is owed.
+fn spendable(ucr: i64) -> String {
+    match Ucr::new(ucr) {
+        Ok(amount) => amount.credits(),
+        Err(_) => format!(
+            "none: {} are owed",
+            Ucr::new(-ucr).unwrap_or(Ucr::ZERO).credits()
+        ),
+    }
 }
 
 /// Accepted or refused; the third answer, unknown, is [`Error::Unknown`].

@@ -41,15 +41,23 @@ pub(super) struct Running {
     jobs: Mutex<HashMap<JobId, Arc<Stop>>>,
 }
 
-/// Takes its job out of the table when dropped, also by a panic.
+/// Takes its run out of the table when dropped, also by a panic.
 pub(super) struct Entry<'a> {
     table: &'a Running,
     job: JobId,
+    stop: Arc<Stop>,
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.job);
+        let mut jobs = self.table.lock();
+        // The same job may have come back to this worker while its last run was still ending.
+        if jobs
+            .get(&self.job)
+            .is_some_and(|stop| Arc::ptr_eq(stop, &self.stop))
+        {
+            jobs.remove(&self.job);
+        }
     }
 }
 
@@ -65,10 +73,11 @@ impl Running {
         stop
     }
 
-    pub(super) fn entry(&self, job: &JobId) -> Entry<'_> {
+    pub(super) fn entry(&self, job: &JobId, stop: &Arc<Stop>) -> Entry<'_> {
         Entry {
             table: self,
             job: job.clone(),
+            stop: Arc::clone(stop),
         }
     }
 
@@ -103,5 +112,24 @@ impl Running {
 
     pub(super) fn stop_all(&self, reason: StopReason) {
         self.lock().values().for_each(|stop| stop.order(reason));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_ends_late_does_not_take_the_next_run_of_its_job_out() {
+        let table = Running::default();
+        let job = JobId::new(0, uuid::Uuid::nil());
+        let first = table.enter(&job);
+        let first_entry = table.entry(&job, &first);
+        let second = table.enter(&job);
+        let second_entry = table.entry(&job, &second);
+        drop(first_entry);
+        assert_eq!(table.len(), 1);
+        drop(second_entry);
+        assert_eq!(table.len(), 0);
     }
 }

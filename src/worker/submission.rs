@@ -115,10 +115,13 @@ impl Attempt<'_> {
         &self,
         submission: &Submission,
     ) -> Result<(Option<Handle>, Answer), Setback> {
-        let step = Step::Intent {
-            submission: submission.number,
-        };
-        self.note("intent", step, &submission.intent).await?;
+        // Behind a handle the intent stands already: this is the same submission once more.
+        if self.job.stage != Stage::Handle {
+            let step = Step::Intent {
+                submission: submission.number,
+            };
+            self.note("intent", step, &submission.intent).await?;
+        }
         let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
         let mut unsent = 0;
         loop {

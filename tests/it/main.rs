@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod chaos;
+mod cli;
 mod config;
 mod ledger;
 mod ledger_audit;

@@ -125,6 +125,7 @@ async fn watch(
         .iter()
         .filter_map(|member| Some((member.job.as_ref()?.to_string(), &member.play)))
         .collect();
+    let mut to_kill: Option<JobId> = None;
     while !open.is_empty() {
         let left = DEMO_MAX.saturating_sub(began.elapsed());
         let Ok(Some(event)) = tokio::time::timeout(left, events.recv()).await else {
@@ -138,41 +139,37 @@ async fn watch(
             continue;
         };
         report::event(&event, play, began.elapsed());
-        if event.event == "handle" {
-            meddle(store, processes, play, &event).await?;
+        match (event.event.as_str(), play.meddling) {
+            ("handle", Meddling::Cancel) => {
+                report::line("         ── cancelling it");
+                store.cancel(&event.job.parse()?, "demo").await?;
+            }
+            ("handle", Meddling::KillWorker) => to_kill = Some(event.job.parse()?),
+            ("succeeded" | "failed" | "timed_out" | "cancelled", _) => {
+                open.remove(&event.job);
+            }
+            _ => {}
         }
-        if matches!(
-            event.event.as_str(),
-            "succeeded" | "failed" | "timed_out" | "cancelled"
-        ) {
-            open.remove(&event.job);
+        if !open.values().any(|play| play.is_disturbed_by_a_death())
+            && let Some(job) = to_kill.take()
+        {
+            kill_worker_of(store, processes, &job).await?;
         }
     }
     Ok(())
 }
 
-async fn meddle(
+async fn kill_worker_of(
     store: &Store,
     processes: &mut Processes,
-    play: &Play,
-    event: &Event,
+    job: &JobId,
 ) -> anyhow::Result<()> {
-    let job: JobId = event.job.parse()?;
-    match play.meddling {
-        Meddling::None => {}
-        Meddling::Cancel => {
-            report::line("         ── cancelling it");
-            store.cancel(&job, "demo").await?;
-        }
-        Meddling::KillWorker => {
-            let view = store.job(&job).await?;
-            let id = view
-                .map(|view| view.text("worker").to_owned())
-                .unwrap_or_default();
-            if let Some(name) = processes.kill_worker(&id)? {
-                report::line(&format!("         ── kill -9 {name}"));
-            }
-        }
+    let view = store.job(job).await?;
+    let id = view
+        .map(|view| view.text("worker").to_owned())
+        .unwrap_or_default();
+    if let Some(name) = processes.kill_worker(&id)? {
+        report::line(&format!("         ── kill -9 {name}"));
     }
     Ok(())
 }

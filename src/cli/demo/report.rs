@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
 
 use super::Cast;
 use super::scenario::{PAYERS, Play};
 use crate::domain::credits::Ucr;
+use crate::domain::pricing::{RateKind, Rule};
 use crate::ledger::audit;
 use crate::store::{Event, JobView, Store};
 
@@ -47,7 +47,18 @@ pub(super) fn event(event: &Event, play: &Play, after: Duration) {
 /// Prints everything. Returns whether all is as expected and the books are right.
 pub(super) async fn print(store: &Store, cast: &[Cast], took: Duration) -> anyhow::Result<bool> {
     let mut wrong = 0;
-    let mut table = new_table(&["account", "tool", "what", "ended", "charge", "why"]);
+    let mut table = new_table(&[
+        "account",
+        "tool",
+        "what",
+        "ended",
+        "price",
+        "measured",
+        "held",
+        "charged",
+        "given back",
+        "slices",
+    ]);
     for member in cast {
         let view = match &member.job {
             Some(job) => store.job(job).await?,
@@ -75,31 +86,51 @@ pub(super) async fn print(store: &Store, cast: &[Cast], took: Duration) -> anyho
 
 fn row(member: &Cast, view: Option<&JobView>, fits: bool) -> Vec<String> {
     let play = &member.play;
-    let ended = match view {
-        Some(view) => view.text("state").to_owned(),
-        None => "refused".to_owned(),
-    };
-    let ended = if fits {
-        ended
+    let ended = view.map_or("refused", |view| view.text("state"));
+    let class = view.map_or("insufficient credits", |view| view.text("fail_class"));
+    let mut ended = if class.is_empty() {
+        ended.to_owned()
     } else {
-        format!("{ended} (NOT EXPECTED)")
+        format!("{ended}: {class}")
     };
-    let charge = view
-        .map(|view| credits(view.number("captured_ucr")))
-        .unwrap_or_default();
-    let why = match (view, &member.refusal) {
-        (Some(view), _) => crate::cli::job::explanation(view),
-        (None, Some(refusal)) => refusal.to_string(),
-        (None, None) => String::new(),
-    };
-    vec![
+    if !fits {
+        ended.push_str(" (NOT EXPECTED)");
+    }
+    let mut cells = vec![
         play.account.into(),
         play.tool.into(),
         play.what.into(),
         ended,
-        charge,
-        why,
-    ]
+    ];
+    if let Some(view) = view {
+        let measured = view.maybe("measured_ms").map(|ms| format!("{ms} ms"));
+        cells.extend([price(view), measured.unwrap_or_default()]);
+        cells.extend(["hold_ucr", "captured_ucr", "released_ucr"].map(|f| credits(view.number(f))));
+        cells.push(slices(view));
+    }
+    cells
+}
+
+/// The rule as people say it: credits for a second or for an output.
+fn price(view: &JobView) -> String {
+    let Ok(rule) = view.text("rule").parse::<Rule>() else {
+        return String::new();
+    };
+    let per = match rule.kind() {
+        RateKind::Flat => "each",
+        RateKind::PerSecond => "/s",
+    };
+    format!("{} {per}", rule.rate_ucr().credits())
+}
+
+/// Which grants the hold had pinned.
+fn slices(view: &JobView) -> String {
+    let parts = view
+        .text("slices")
+        .split(';')
+        .filter_map(|slice| slice.split_once('='));
+    let said = parts.map(|(grant, ucr)| format!("{grant} {}", credits(ucr.parse().unwrap_or(0))));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 async fn balances(store: &Store) -> anyhow::Result<()> {
@@ -121,9 +152,8 @@ async fn balances(store: &Store) -> anyhow::Result<()> {
 
 fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
+    table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header.iter().copied());
     table
 }

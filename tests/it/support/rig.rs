@@ -42,6 +42,8 @@ impl Rig {
 
     /// A house on a given server.
     pub(crate) async fn on(url: String) -> Self {
+        // Only the first test of the process installs it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");
@@ -228,7 +230,9 @@ impl Rig {
 }
 
 pub(crate) fn video(duration_ms: u64, sim: Value) -> Value {
-    json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms, "sim": sim})
+    let mut params = json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms});
+    params["sim"] = sim;
+    params
 }
 
 /// A hook that lets a worker die at a named point: the first `deaths` times it is reached, time stops

@@ -69,6 +69,7 @@ local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled =
 local function event(part, job, account, what, detail)
   redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
     'j', job, 'a', account, 'e', what, 'd', detail, 't', int(part.now))
+  if job == '' then return end -- about an account alone
   local timeline = key('timeline', job)
   if ENDINGS[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
     redis.call('APPEND', timeline, int(part.now) .. ' ' .. what .. ' ' .. detail .. '\n')
