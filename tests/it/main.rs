@@ -20,6 +20,7 @@ mod store_claim;
 mod store_clocks;
 mod store_fence;
 mod store_grants;
+mod store_lane;
 mod store_leases;
 mod store_random;
 mod store_server;
