@@ -16,7 +16,7 @@ use crate::store::{AccountSnapshot, Error, JobSnapshot, Store};
 
 /// Entries read at a time.
 const PAGE: usize = 1_000;
-/// Accounts or jobs looked at in one transaction.
+/// Accounts or jobs looked at in one step.
 const CHUNK: usize = 100;
 /// How often a partition with differences is looked at before they are reported.
 const LOOKS: u32 = 3;

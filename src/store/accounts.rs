@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::snapshots::Fields;
 use super::{Error, Store, scripts};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
@@ -223,23 +224,13 @@ impl Store {
 
     /// An account as it stands now; `None` where there is none.
     pub async fn account(&self, account: &AccountId) -> Result<Option<AccountView>, Error> {
-        let keys = self.keys(account.partition(self.partitions()))?;
-        let mut ask = redis::pipe();
-        // One transaction, so that balances and grants belong together.
-        ask.atomic();
-        ask.cmd("HGETALL").arg(keys.account(account));
-        ask.cmd("HGETALL").arg(keys.grants(account));
-        ask.cmd("TIME");
-        let (fields, rows, time): (Fields, Vec<(String, String)>, (u64, u64)) =
-            self.read("account", &ask).await?;
-        let now_ms = if self.now_ms > 0 {
-            self.now_ms
-        } else {
-            time.0 * 1000 + time.1 / 1000
-        };
-        Ok(fields
-            .contains_key("state")
-            .then(|| view(account, &fields, rows, now_ms)))
+        let partition = account.partition(self.partitions());
+        let (now_ms, rows) = self
+            .look_at(partition, std::slice::from_ref(account))
+            .await?;
+        let hashes = rows.into_iter().next();
+        let hashes = hashes.filter(|(fields, _)| fields.contains_key("state"));
+        Ok(hashes.map(|(fields, grants)| view(account, &fields, grants, now_ms)))
     }
 
     /// The accounts of one partition, oldest first.
@@ -257,14 +248,7 @@ impl Store {
     }
 }
 
-type Fields = std::collections::HashMap<String, String>;
-
-fn view(
-    account: &AccountId,
-    fields: &Fields,
-    rows: Vec<(String, String)>,
-    now_ms: u64,
-) -> AccountView {
+fn view(account: &AccountId, fields: &Fields, rows: Fields, now_ms: u64) -> AccountView {
     let number = |name: &str| {
         fields
             .get(name)

@@ -167,6 +167,13 @@ impl Store {
 
     /// Runs a script. The first argument, the time, is added here.
     async fn run(&self, script: &Script, keys: &[String], args: &[String]) -> Result<Reply, Error> {
+        debug_assert!(
+            script.fits(keys.len(), args.len() + 1),
+            "{}: {} keys, {} arguments",
+            script.name,
+            keys.len(),
+            args.len() + 1
+        );
         let mut connection = self.inner.connections.get().await?;
         let mut call = script.code.prepare_invoke();
         for key in keys {

@@ -12,6 +12,54 @@ const JOB: &str = include_str!("lua/lib/job.lua");
 pub(super) struct Script {
     pub(super) name: &'static str,
     pub(super) code: redis::Script,
+    /// What its header declares.
+    keys: Declared,
+    args: Declared,
+}
+
+impl Script {
+    /// Whether a call has as many keys and arguments as the header says. The first argument, the
+    /// time, counts.
+    pub(super) fn fits(&self, keys: usize, args: usize) -> bool {
+        self.keys.fits(keys) && self.args.fits(args)
+    }
+}
+
+/// How many keys or arguments a header numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Declared {
+    count: usize,
+    /// The last number has two dots: any number of them, from there on.
+    open: bool,
+}
+
+impl Declared {
+    /// Reads the numbers, one after the other, of the header line that begins with `word` and of the
+    /// lines that continue it.
+    fn read(body: &str, word: &str) -> Self {
+        let begin = format!("-- {word} ");
+        let mut lines = body.lines().skip_while(|line| !line.starts_with(&begin));
+        let first = lines.next().and_then(|line| line.strip_prefix(&begin));
+        let rest = lines.take_while(|line| line.starts_with("--      "));
+        let text = first
+            .into_iter()
+            .chain(rest)
+            .flat_map(str::split_whitespace);
+        let mut declared = Self {
+            count: 0,
+            open: false,
+        };
+        for token in text {
+            let next = (declared.count + 1).to_string();
+            declared.open |= token.strip_suffix("..") == Some(&next);
+            declared.count += usize::from(token.trim_end_matches('.') == next);
+        }
+        declared
+    }
+
+    fn fits(self, given: usize) -> bool {
+        given == self.count || self.open && given + 1 >= self.count
+    }
 }
 
 /// Puts the shebang first, then the shared files, then the body. `flags` replaces the body's own.
@@ -39,7 +87,12 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
 fn script(name: &'static str, body: &str, flags: Option<&str>) -> Script {
     #[expect(clippy::disallowed_methods, reason = "this is the registry")]
     let code = redis::Script::new(&assemble(body, flags));
-    Script { name, code }
+    Script {
+        name,
+        code,
+        keys: Declared::read(body, "KEYS"),
+        args: Declared::read(body, "ARGV"),
+    }
 }
 
 macro_rules! registry {
@@ -71,4 +124,35 @@ registry! {
     CANCEL = "cancel";
     REAP = "reap";
     TICK = "tick";
+    LOOK_ACCOUNTS = "look_accounts";
+    LOOK_JOBS = "look_jobs";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_say_how_many_keys_and_arguments_a_script_takes() {
+        let numbers = |script: &Script| (script.keys, script.args);
+        let exactly = |count| Declared { count, open: false };
+        let from = |count| Declared { count, open: true };
+        for (script, keys, args) in [
+            (&SUBMIT, exactly(18), exactly(22)),
+            (&GRANT, exactly(4), exactly(10)),
+            (&TICK, exactly(10), exactly(9)),
+            (&REAP, exactly(6), from(6)),
+            (&CLAIM, from(4), from(6)),
+            (&LOOK_JOBS, from(3), from(2)),
+        ] {
+            assert_eq!(numbers(script), (keys, args), "{}", script.name);
+        }
+    }
+
+    #[test]
+    fn an_open_list_may_be_empty_and_a_closed_one_is_exact() {
+        assert!([5, 6, 60].iter().all(|n| REAP.fits(6, *n)));
+        assert!(!REAP.fits(6, 4));
+        assert!(!REAP.fits(5, 6) && !REAP.fits(7, 6));
+    }
 }

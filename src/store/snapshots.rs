@@ -1,13 +1,18 @@
 //! Snapshots for the audit: what the store holds, raw, and as of which entry of the journal.
 //!
 //! Nothing is taken out or rounded here: a lazily due expiry still stands in the balance, exactly as
-//! the journal has it. Each snapshot carries its account's sequence, read in the same transaction.
+//! the journal has it. Each snapshot carries its account's sequence, read in the same step.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Error, Store};
+use super::reply::Reply;
+use super::scripts::Script;
+use super::{Error, Store, scripts};
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State;
+
+/// A hash by field.
+pub(super) type Fields = HashMap<String, String>;
 
 /// One account, as its own hashes have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +22,7 @@ pub struct AccountSnapshot {
     /// The account's sequence that this snapshot shows.
     pub seq: u64,
     /// The account's hash: balances and totals in micro-credits, by field.
-    fields: HashMap<String, String>,
+    fields: Fields,
     /// The account's grants: `kind|remaining|pinned|expires_ms|age` by grant.
     pub grants: BTreeMap<String, String>,
 }
@@ -57,30 +62,60 @@ impl Store {
         partition: u16,
         accounts: &[AccountId],
     ) -> Result<Vec<AccountSnapshot>, Error> {
-        if accounts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys = self.keys(partition)?;
-        let mut ask = redis::pipe();
-        ask.atomic();
-        for account in accounts {
-            ask.cmd("HGETALL").arg(keys.account(account));
-            ask.cmd("HGETALL").arg(keys.grants(account));
-        }
-        let hashes: Vec<BTreeMap<String, String>> = self.read("account snapshots", &ask).await?;
-        let pairs = hashes.chunks_exact(2).zip(accounts);
-        Ok(pairs
-            .filter(|(pair, _)| !pair[0].is_empty())
-            .map(|(pair, account)| AccountSnapshot {
+        let (_, rows) = self.look_at(partition, accounts).await?;
+        let mut all = Vec::with_capacity(accounts.len());
+        for (account, (fields, grants)) in accounts.iter().zip(rows) {
+            if fields.is_empty() {
+                continue;
+            }
+            let seq = fields.get("seq").and_then(|text| text.parse().ok());
+            all.push(AccountSnapshot {
                 account: account.clone(),
-                seq: pair[0]
-                    .get("seq")
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(0),
-                fields: pair[0].clone().into_iter().collect(),
-                grants: pair[1].clone(),
-            })
-            .collect())
+                seq: seq.unwrap_or(0),
+                fields,
+                grants: grants.into_iter().collect(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// The store's clock, and the two hashes of each account: its fields, its grants.
+    pub(super) async fn look_at(
+        &self,
+        partition: u16,
+        accounts: &[AccountId],
+    ) -> Result<(u64, Vec<(Fields, Fields)>), Error> {
+        let keys = self.keys(partition)?;
+        let mut declared = vec![keys.meta()];
+        for account in accounts {
+            declared.extend([keys.account(account), keys.grants(account)]);
+        }
+        let reply = self.look(&scripts::LOOK_ACCOUNTS, &declared, &[]).await?;
+        if reply.word()? != "accounts" {
+            return reply.unknown();
+        }
+        let mut rows = Vec::with_capacity(accounts.len());
+        for row in reply.rows(2)? {
+            rows.push((pairs(row.texts(0)?), pairs(row.texts(1)?)));
+        }
+        Ok((reply.number(1)?, rows))
+    }
+
+    /// Runs a script that only reads: where its answer was lost it is simply asked again.
+    async fn look(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<Reply, Error> {
+        match self.run(script, keys, args).await {
+            Err(Error::Unknown(_)) => {}
+            answered => return answered,
+        }
+        match self.run(script, keys, args).await {
+            Err(Error::Unknown(text)) => Err(Error::Unreachable(text)),
+            answered => answered,
+        }
     }
 
     /// Jobs of one partition as they stand, all of them at one moment.
@@ -89,60 +124,35 @@ impl Store {
         partition: u16,
         jobs: &[JobId],
     ) -> Result<Vec<JobSnapshot>, Error> {
-        if jobs.is_empty() {
-            return Ok(Vec::new());
-        }
         let keys = self.keys(partition)?;
-        // Who pays never changes, so it can be asked for before the transaction that needs it.
-        let mut ask = redis::pipe();
-        for job in jobs {
-            ask.cmd("HGET").arg(keys.job(job)).arg("account");
+        let mut declared = vec![keys.meta(), keys.part("deadlines")];
+        declared.extend(jobs.iter().map(|job| keys.job(job)));
+        let ids: Vec<String> = jobs.iter().map(ToString::to_string).collect();
+        let reply = self.look(&scripts::LOOK_JOBS, &declared, &ids).await?;
+        if reply.word()? != "jobs" {
+            return reply.unknown();
         }
-        let payers: Vec<Option<String>> = self.read("payers", &ask).await?;
-        let mut ask = redis::pipe();
-        ask.atomic();
-        for (job, payer) in jobs.iter().zip(&payers) {
-            ask.cmd("HMGET")
-                .arg(keys.job(job))
-                .arg("state")
-                .arg("hold_ucr");
-            ask.cmd("ZSCORE")
-                .arg(keys.part("deadlines"))
-                .arg(job.as_str());
-            let payer = payer.clone().and_then(|id| AccountId::try_from(id).ok());
-            match payer {
-                Some(account) => ask.cmd("HGET").arg(keys.account(&account)).arg("seq"),
-                None => ask.cmd("ECHO").arg(""),
-            };
+        let mut all = Vec::with_capacity(jobs.len());
+        for (job, row) in jobs.iter().zip(reply.rows(1)?) {
+            all.push(JobSnapshot {
+                job: job.clone(),
+                state: State::from_word(&row.text(0)?),
+                account: row.text(1)?,
+                hold_ucr: row.number(2)?,
+                in_deadlines: row.text(3)? == "1",
+                account_seq: row.number(4)?,
+            });
         }
-        let rows: Vec<redis::Value> = self.read("job snapshots", &ask).await?;
-        let three = rows.chunks_exact(3).zip(jobs.iter().zip(payers));
-        three
-            .map(|(row, (job, payer))| job_snapshot(job, payer, row))
-            .collect()
+        Ok(all)
     }
 }
 
-/// Reads one job's three answers: state and hold, place in the deadlines, the account's sequence.
-fn job_snapshot(
-    job: &JobId,
-    payer: Option<String>,
-    row: &[redis::Value],
-) -> Result<JobSnapshot, Error> {
-    let bad = |error: redis::ParsingError| Error::Reply {
-        script: "job snapshots",
-        detail: error.to_string(),
-    };
-    let (state, hold): (Option<String>, Option<i64>) =
-        redis::from_redis_value(row[0].clone()).map_err(bad)?;
-    let score: Option<f64> = redis::from_redis_value(row[1].clone()).map_err(bad)?;
-    let seq: Option<String> = redis::from_redis_value(row[2].clone()).map_err(bad)?;
-    Ok(JobSnapshot {
-        job: job.clone(),
-        account: payer.unwrap_or_default(),
-        state: state.as_deref().and_then(State::from_word),
-        hold_ucr: hold.unwrap_or(0),
-        in_deadlines: score.is_some(),
-        account_seq: seq.and_then(|text| text.parse().ok()).unwrap_or(0),
-    })
+/// A hash as a script returns it: field and value in turn.
+fn pairs(flat: Vec<String>) -> Fields {
+    let mut flat = flat.into_iter();
+    let mut fields = Fields::new();
+    while let (Some(field), Some(value)) = (flat.next(), flat.next()) {
+        fields.insert(field, value);
+    }
+    fields
 }

@@ -177,6 +177,57 @@ async fn promise_02_the_audit_finds_a_job_with_another_hold_or_out_of_the_sweeps
     );
 }
 
+#[tokio::test]
+async fn every_partition_is_read_and_named() {
+    let url = fresh_url();
+    let eight = meterline::store::Options {
+        partitions: 8,
+        ..options()
+    };
+    let store = Store::open(&url, eight).await.expect("a store").at(T0);
+    let mut reached = std::collections::BTreeSet::new();
+    for n in 0..40 {
+        let id = funded(&store, &format!("account-{n}"), 10).await;
+        accept(&store, &job_for(&store, &id, 4)).await;
+        reached.insert(id.partition(8));
+    }
+    assert_eq!(reached.len(), 8);
+    let report = audit(&store).await.expect("audit");
+    assert_eq!(
+        (report.partitions, report.accounts, report.open_holds),
+        (8, 40, 40)
+    );
+    assert_eq!(report.entries, 120);
+    assert_sound(&store).await;
+
+    let wrong = account("account-7");
+    let tag = format!("p{:02x}", wrong.partition(8));
+    let raw = Raw::open(&url).await;
+    let keys: Vec<String> = raw
+        .run(&["KEYS", &format!("ml:{{{tag}*}}:acct:{wrong}")])
+        .await;
+    let _: i64 = raw.run(&["HINCRBY", &keys[0], "captured", "1"]).await;
+    let report = audit(&store).await.expect("audit");
+    assert!(!report.ok);
+    let all_there = |d: &meterline::ledger::Difference| {
+        (d.partition, d.account.as_deref()) == (wrong.partition(8), Some("account-7"))
+    };
+    assert!(
+        report.differences.iter().all(all_there),
+        "{:#?}",
+        report.differences
+    );
+    let captured = &report.differences[0];
+    assert_eq!(
+        (
+            captured.what.as_str(),
+            captured.expected.as_str(),
+            captured.found.as_str()
+        ),
+        ("captured", "0", "1")
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_audit_is_right_while_the_store_is_in_use() {
     let store = store().await;

@@ -18,6 +18,8 @@ mod store_clocks;
 mod store_fence;
 mod store_grants;
 mod store_leases;
+mod store_random;
+mod store_server;
 mod store_settle;
 mod store_submit;
 mod support;

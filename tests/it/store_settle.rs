@@ -281,3 +281,22 @@ async fn the_timeline_tells_a_jobs_life() {
     );
     assert!(timeline.iter().all(|line| line.at_ms == T0));
 }
+
+#[tokio::test]
+async fn a_timeline_is_bounded_and_always_has_the_end() {
+    let (store, _) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 35).await;
+    let mut new = job_for(&store, &acme, 35);
+    new.deadline_ms = 86_400_000;
+    accept(&store, &new).await;
+    let mut job = claim_one(&store, "w1").await;
+    for _ in 0..200 {
+        defer(&store, &job, 0, false).await;
+        job = claim_one(&store, "w1").await;
+    }
+    settle(&store, &job, &settlement(28)).await;
+    let timeline = store.timeline(&job.job).await.expect("timeline");
+    assert!(timeline.len() < 400, "{}", timeline.len());
+    let last = timeline.last().map(|line| line.event.as_str());
+    assert_eq!(last, Some("succeeded"));
+}

@@ -9,7 +9,7 @@
 local part = load_part()
 local job = load_job(ARGV[2])
 if not job then return { 'unknown_job' } end
-if TERMINAL[job.state] then return { 'ended', job.state } end -- guard: cancel_once
+if ENDINGS[job.state] then return { 'ended', job.state } end -- guard: cancel_once
 if job.state == 'running' then
   if job.cancel_at > 0 then return { 'cancelling' } end
   touch(key('stops', job.worker), PREFIX .. 'part:control', key('timeline', job.id))

@@ -11,7 +11,7 @@
 local part, capture, absorbed = load_part(), tonumber(ARGV[4]), tonumber(ARGV[5])
 local job = load_job(ARGV[2])
 if not job or job.token ~= ARGV[3] then return { 'fenced' } end -- guard: settle_fence
-if TERMINAL[job.state] then -- guard: settle_once
+if ENDINGS[job.state] then -- guard: settle_once
   if job.state ~= 'succeeded' then return { job.state == 'failed' and 'fenced' or job.state } end
   if job.captured_ucr ~= capture or job.absorbed_ucr ~= absorbed then -- guard: settle_mismatch
     return { 'mismatch', int(job.captured_ucr), int(job.absorbed_ucr) }

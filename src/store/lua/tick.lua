@@ -25,7 +25,7 @@ redis.call('HSET', KEYS[1], 'tick_ms', int(now), 'last_ms', int(now), 'schema', 
 local over = due_members(KEYS[3], now) -- guard: tick_deadline
 for _, id in ipairs(over) do
   local job = load_job(id)
-  if job and not TERMINAL[job.state] then
+  if job and not ENDINGS[job.state] then
     local cancelled = job.cancel_at > 0
     commit_end(part, plan_end(part, job, { state = cancelled and 'cancelled' or 'timed_out',
       class = cancelled and '' or 'timeout', capture = 0, absorbed = 0, by = 'tick' }), { 'token', '' })

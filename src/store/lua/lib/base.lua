@@ -62,13 +62,16 @@ local function journal(part, acct, kind, op, job, postings, extra)
   redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', hash, 'last_ms', int(part.now))
 end
 
--- One line in the partition's bounded event stream and one in the job's own timeline.
+local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }
+
+-- One line in the partition's bounded event stream and one in the job's own timeline, which has room
+-- for the end however long the story was.
 local function event(part, job, account, what, detail)
   redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
     'j', job, 'a', account, 'e', what, 'd', detail, 't', int(part.now))
   if job == '' then return end -- about an account alone
   local timeline = key('timeline', job)
-  if redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
+  if ENDINGS[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
     redis.call('APPEND', timeline, int(part.now) .. ' ' .. what .. ' ' .. detail .. '\n')
   end
 end

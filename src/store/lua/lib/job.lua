@@ -11,8 +11,6 @@ local JOB_FIELDS = { 'state', 'account', 'tool', 'queue', 'class', 'hold_ucr', '
 local JOB_NUMBERS = { 'hold_ucr', 'tries', 'takeovers', 'submissions', 'route', 'deadline_at', 'ttl_at',
   'deadline_ms', 'cancel_at', 'takes', 'max_active', 'captured_ucr', 'absorbed_ucr', 'due_at', 'started_at' }
 
-local TERMINAL = { succeeded = true, failed = true, timed_out = true, cancelled = true }
-
 -- Our fault, not the user's: a slice whose grant expired meanwhile comes back as grace credit.
 local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, [''] = true }
 

@@ -1,0 +1,98 @@
+//! What can happen to a store, and how often each of it does.
+
+use proptest::prelude::*;
+
+/// One thing that somebody does. Indexes are taken modulo what there is.
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    Grant {
+        account: usize,
+        credits: u32,
+        kind: usize,
+        lives_s: u64,
+    },
+    Owe {
+        account: usize,
+        credits: u32,
+    },
+    Submit {
+        account: usize,
+        credits: u32,
+        priority: usize,
+        delay_s: u64,
+        key: u32,
+    },
+    Claim {
+        worker: usize,
+        n: u32,
+    },
+    Note {
+        claim: usize,
+        step: u32,
+    },
+    Settle {
+        claim: usize,
+        percent: i64,
+    },
+    Fail {
+        claim: usize,
+        class: usize,
+        again_s: Option<u64>,
+        has_verdict: bool,
+    },
+    Defer {
+        claim: usize,
+        delay_s: u64,
+        keep: bool,
+    },
+    Cancel {
+        job: usize,
+    },
+    Beat {
+        worker: usize,
+    },
+    HandBack {
+        worker: usize,
+        keep: usize,
+    },
+    Tick,
+    Reap,
+    /// The house lives on: it sweeps every five seconds, and reaps at the end.
+    Live {
+        s: u64,
+    },
+    /// Time goes by and nobody sweeps.
+    Wait {
+        ms: u64,
+    },
+}
+
+pub(super) fn act() -> impl Strategy<Value = Act> {
+    let (account, worker) = (0..2usize, 0..3usize);
+    let claim = 0..40usize;
+    prop_oneof![
+        3 => (account.clone(), 1..40u32, 0..4usize, 0..60u64)
+            .prop_map(|(account, credits, kind, lives_s)| Act::Grant { account, credits, kind, lives_s }),
+        1 => (account.clone(), 1..6u32).prop_map(|(account, credits)| Act::Owe { account, credits }),
+        8 => (account, 0..25u32, 0..3usize, prop_oneof![3 => Just(0u64), 1 => 1..8u64], 0..30u32)
+            .prop_map(|(account, credits, priority, delay_s, key)| {
+                Act::Submit { account, credits, priority, delay_s, key }
+            }),
+        7 => (worker.clone(), 1..4u32).prop_map(|(worker, n)| Act::Claim { worker, n }),
+        5 => (claim.clone(), 0..3u32).prop_map(|(claim, step)| Act::Note { claim, step }),
+        5 => (claim.clone(), 0..110i64).prop_map(|(claim, percent)| Act::Settle { claim, percent }),
+        4 => (claim.clone(), 0..10usize, prop::option::of(0..6u64), any::<bool>())
+            .prop_map(|(claim, class, again_s, has_verdict)| {
+                Act::Fail { claim, class, again_s, has_verdict }
+            }),
+        3 => (claim, 0..4u64, any::<bool>())
+            .prop_map(|(claim, delay_s, keep)| Act::Defer { claim, delay_s, keep }),
+        2 => (0..40usize).prop_map(|job| Act::Cancel { job }),
+        3 => worker.clone().prop_map(|worker| Act::Beat { worker }),
+        1 => (worker, 0..3usize).prop_map(|(worker, keep)| Act::HandBack { worker, keep }),
+        4 => Just(Act::Tick),
+        2 => Just(Act::Reap),
+        5 => (1..18u64).prop_map(|s| Act::Live { s }),
+        4 => prop_oneof![9 => 0..3_000u64, 1 => 0..20_000u64].prop_map(|ms| Act::Wait { ms }),
+    ]
+}
