@@ -10,7 +10,7 @@ use crate::store::ClaimedJob;
 
 /// Runs a job to its end, whatever happens to it: the order to stop, a setback, a panic.
 pub(super) async fn run(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, stop: &Arc<Stop>) {
-    let _entry = house.running.entry(&job.job);
+    let _entry = house.running.entry(&job.job, stop);
     let (again, token) = (job.job.clone(), job.token.clone());
     let task = tokio::spawn({
         let (house, stop) = (Arc::clone(house), Arc::clone(stop));
