@@ -10,6 +10,7 @@ mod media;
 mod outage;
 mod probe;
 mod provider;
+mod review;
 mod simulator;
 mod store_burn;
 mod store_cancel;
