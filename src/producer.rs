@@ -140,7 +140,8 @@ impl Producer {
     ) -> Result<Submitted, Error> {
         let kept = self.store.quote(account, quote).await?;
         let kept = kept.and_then(|kept| serde_json::from_str::<KeptQuote>(&kept.quote).ok());
-        match kept {
+        // Knowing a quote is no right to spend its account's credits.
+        match kept.filter(|kept| kept.asking.account == *account) {
             Some(kept) => {
                 self.hold(&kept.asking, kept.resolved, terms, Some(quote))
                     .await

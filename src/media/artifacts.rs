@@ -1,7 +1,9 @@
 //! The artifact folder: where outputs are received, named and kept.
 //!
-//! A file appears under its final name only whole, flushed and by an atomic rename. Receiving the same
-//! output again replaces the file by one with the same content.
+//! A file appears under its final name only whole, flushed and by an atomic rename. The name holds a
+//! piece of the content's hash: receiving the same output again replaces the file by one with the same
+//! content, and a worker that was taken for dead can never put other bytes in the place that a settled
+//! job's record names.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,9 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest job id that becomes a folder name.
 const JOB_CHARS_MAX: usize = 128;
 
+/// Characters of the content's hash in a file's name.
+const HASH_CHARS: usize = 16;
+
 /// A folder that holds outputs, on a disk that all workers of a deployment share.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
@@ -34,7 +39,8 @@ pub struct ArtifactStore {
 /// A stored output, as it stands in a job's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredArtifact {
-    /// Path below the artifact folder: `<job>/<submission>-<index>.<ext>`.
+    /// Path below the artifact folder: `<job>/<submission>-<index>-<hash>.<ext>`, with the first 16
+    /// characters of the hash.
     pub place: String,
     /// SHA-256 of the content in lower-case hex.
     pub sha256: String,
@@ -117,8 +123,11 @@ impl ArtifactStore {
             return Err(Error::BadName);
         }
         let place = format!(
-            "{}/{}-{}.{extension}",
-            name.job, name.submission, name.index
+            "{}/{}-{}-{}.{extension}",
+            name.job,
+            name.submission,
+            name.index,
+            &fetched.sha256[..HASH_CHARS]
         );
         let folder = self.dir.join(name.job);
         let target = self.dir.join(&place);
@@ -268,7 +277,10 @@ mod tests {
             .keep(fetched(&store, b"GIF89a..").await, NAME)
             .await
             .unwrap();
-        assert_eq!(stored.place, "j00-abc/2-0.gif");
+        assert_eq!(
+            stored.place,
+            format!("j00-abc/2-0-{}.gif", &stored.sha256[..16])
+        );
         assert_eq!(stored.bytes, 8);
         assert_eq!(stored.sha256, hex::encode(Sha256::digest(b"GIF89a..")));
         let path = store.path_of(&stored.place).unwrap();
@@ -290,6 +302,23 @@ mod tests {
             .unwrap();
         assert_eq!(first, again);
         assert_eq!(files_below(&store.dir().join("j00-abc")), 1);
+    }
+
+    #[tokio::test]
+    async fn a_late_worker_with_other_bytes_does_not_touch_what_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(dir.path()).unwrap();
+        let settled = store
+            .keep(fetched(&store, b"GIF89a-first").await, NAME)
+            .await
+            .unwrap();
+        let late = store
+            .keep(fetched(&store, b"GIF89a-other").await, NAME)
+            .await
+            .unwrap();
+        assert_ne!(settled.place, late.place);
+        let kept = std::fs::read(store.path_of(&settled.place).unwrap()).unwrap();
+        assert_eq!(hex::encode(Sha256::digest(kept)), settled.sha256);
     }
 
     #[tokio::test]

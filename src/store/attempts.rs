@@ -60,6 +60,8 @@ pub struct Claimed {
     pub cursors: Vec<(String, String)>,
     /// Jobs and entries that were ended or dropped on the way.
     pub ended: u32,
+    /// The claim stopped at its own limit: claim again at once, there may be more for free slots.
+    pub more: bool,
 }
 
 /// The answer to a claim.
@@ -236,13 +238,10 @@ impl Store {
         match reply.word()?.as_str() {
             "lost" => Ok(ClaimOutcome::Lost),
             "claimed" => Ok(ClaimOutcome::Claimed(Claimed {
-                jobs: reply
-                    .rows(1)?
-                    .iter()
-                    .map(claimed_job)
-                    .collect::<Result<_, _>>()?,
+                jobs: readable(&reply.rows(1)?),
                 cursors: streams.into_iter().zip(reply.texts(2)?).collect(),
                 ended: reply.number(3)?,
+                more: reply.text(4)? == "1",
             })),
             _ => reply.unknown(),
         }
@@ -421,6 +420,19 @@ impl Store {
             _ => reply.unknown(),
         }
     }
+}
+
+/// The rows of a claim that this version can read. Any other job stays pending under this worker,
+/// which hands it back: it must not cost the others their claim.
+fn readable(rows: &[Reply]) -> Vec<ClaimedJob> {
+    let mut jobs = Vec::with_capacity(rows.len());
+    for row in rows {
+        match claimed_job(row) {
+            Ok(job) => jobs.push(job),
+            Err(error) => tracing::error!(%error, "failed to read a claimed job"),
+        }
+    }
+    jobs
 }
 
 /// Reads one row of a claim, in the order in which `claim.lua` returns it.

@@ -56,10 +56,11 @@ impl Error {
     pub(super) fn of(script: &'static str, error: &RedisError) -> Self {
         match error.code() {
             Some("OOM") => Self::Full,
-            // The server is up but not ready, or no longer the one that may write.
-            Some("LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN") => {
-                Self::Unreachable(error.to_string())
-            }
+            // The server is up but not ready, cannot save, or is no longer the one that may write.
+            Some(
+                "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN"
+                | "TRYAGAIN" | "MISCONF",
+            ) => Self::Unreachable(error.to_string()),
             Some(_) => Self::Script {
                 script,
                 message: error.to_string(),
@@ -67,5 +68,33 @@ impl Error {
             None if error.is_connection_refusal() => Self::Unreachable(error.to_string()),
             None => Self::Unknown(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(reply: &str) -> Error {
+        let value = redis::parse_redis_value(format!("-{reply}\r\n").as_bytes());
+        let error = match value.and_then(redis::Value::extract_error) {
+            Err(error) => error,
+            Ok(value) => panic!("{reply} is {value:?}"),
+        };
+        Error::of("settle", &error)
+    }
+
+    #[test]
+    fn what_the_server_did_not_do_for_now_is_asked_again() {
+        for reply in [
+            "LOADING Redis is loading the dataset in memory",
+            "MISCONF Redis is configured to save RDB snapshots, but is unable to persist to disk",
+            "TRYAGAIN Multiple keys request during rehashing of slot",
+            "READONLY You can't write against a read only replica.",
+        ] {
+            assert!(of(reply).is_transient(), "{reply}");
+        }
+        assert!(matches!(of("OOM command not allowed"), Error::Full));
+        assert!(!of("WRONGTYPE Operation against a key").is_transient());
     }
 }

@@ -121,19 +121,26 @@ impl<'a> Attempt<'a> {
                 Answer::Succeeded {
                     outputs,
                     reported_ms,
-                } => match self.take_in(submission, outputs.clone()).await? {
-                    Some(stored) => return Ok((stored, *reported_ms)),
-                    None => self.pause(submission, FETCH_AGAIN).await?,
-                },
+                } => {
+                    if let Some(stored) = self.take_in(submission, outputs.clone()).await? {
+                        return Ok((stored, *reported_ms));
+                    }
+                    // The provider's work is over: there is nothing to stop and nothing left owing.
+                    if !self.rest(submission, FETCH_AGAIN).await {
+                        let message = "its outputs could not be fetched in time";
+                        return Err(Setback::failed(FailureClass::ProviderFault, message, true));
+                    }
+                }
                 Answer::Pending { .. } => {
                     self.pause(submission, submission.engine.poll_delay(polls))
                         .await?;
                 }
             }
             polls += 1;
-            // Without a handle the first answer is the only one: its outputs are fetched again, the
-            // request is not repeated.
-            if let Some(handle) = &handle {
+            // Without anything to poll the first answer is the only one: its outputs are fetched
+            // again, the request is not repeated.
+            let followed = handle.as_ref().filter(|handle| handle.poll_url.is_some());
+            if let Some(handle) = followed {
                 answer = self.poll(submission, handle).await?;
             }
         }
@@ -145,7 +152,7 @@ impl<'a> Attempt<'a> {
         submission: &Submission,
         outputs: Vec<Output>,
     ) -> Result<Option<Vec<StoredOutput>>, Setback> {
-        let mut stored = Vec::new();
+        let mut stored: Vec<StoredOutput> = Vec::new();
         for (index, output) in Outputs::at_most(outputs) {
             let taking = self.house.outputs.take(
                 &self.job.job,
@@ -156,6 +163,8 @@ impl<'a> Attempt<'a> {
                 self.payload.request.kind,
             );
             match self.steps.take("fetch", Box::pin(taking)).await {
+                // Some providers list one file under two addresses: it is one output.
+                Ok(output) if stored.iter().any(|known| known.is_same_file(&output)) => {}
                 Ok(output) => stored.push(output),
                 Err(Trouble::Again(error) | Trouble::Ours(error)) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to take an output in");
@@ -253,11 +262,12 @@ impl<'a> Attempt<'a> {
         match self.insist(name, noting).await? {
             CheckpointOutcome::Noted => Ok(()),
             CheckpointOutcome::Fenced | CheckpointOutcome::OutOfOrder => Err(Setback::Gone),
-            // The store ends it when we say that it failed; nothing was sent yet.
+            // The store ends it when we say that it failed. Only of a fresh job is it known that
+            // nothing was sent: another worker may have sent what this one takes up.
             CheckpointOutcome::Cancelled | CheckpointOutcome::TimedOut => Err(Setback::failed(
                 FailureClass::Timeout,
                 "ended before it was sent",
-                true,
+                self.job.stage == Stage::Fresh,
             )),
         }
     }

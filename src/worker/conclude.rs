@@ -51,7 +51,8 @@ impl Attempt<'_> {
             Verdict::Defer => {
                 let pause_ms = retry.delay_ms(2, 0.5 + rand::random::<f64>() / 2.0);
                 let delay_ms = failure.retry_after_ms.unwrap_or(pause_ms).max(1);
-                return self.put_back(delay_ms, class.as_str(), false).await;
+                // Without a verdict the same submission goes on later, under the same key.
+                return self.put_back(delay_ms, class.as_str(), !has_verdict).await;
             }
             Verdict::TryAgain => {
                 let delay_ms = retry.delay_ms(tries, rand::random::<f64>());

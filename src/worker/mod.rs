@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, SetOnce};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,6 +76,8 @@ pub struct Worker {
     house: Arc<House>,
     tasks: TaskTracker,
     jobs: TaskTracker,
+    /// The one task that starts jobs.
+    pool: JoinHandle<()>,
     stop_claiming: CancellationToken,
     stop_roles: CancellationToken,
 }
@@ -102,18 +105,18 @@ impl Worker {
             hand_back: std::sync::Mutex::new(Vec::new()),
             hook,
         });
+        let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
+        let stop_claiming = CancellationToken::new();
+        let claiming = pool::run(Arc::clone(&house), jobs.clone(), stop_claiming.clone());
         let worker = Self {
             house,
-            tasks: TaskTracker::new(),
-            jobs: TaskTracker::new(),
-            stop_claiming: CancellationToken::new(),
+            pool: tasks.spawn(claiming),
+            tasks,
+            jobs,
+            stop_claiming,
             stop_roles: CancellationToken::new(),
         };
         let (house, stop) = (&worker.house, &worker.stop_roles);
-        let claiming = worker.stop_claiming.clone();
-        worker
-            .tasks
-            .spawn(pool::run(Arc::clone(house), worker.jobs.clone(), claiming));
         worker
             .tasks
             .spawn(heartbeat::run(Arc::clone(house), stop.clone()));
@@ -147,9 +150,14 @@ impl Worker {
     pub async fn drain(self) -> usize {
         self.stop_claiming.cancel();
         self.house.look_again.notify_one();
-        self.jobs.close();
+        let all_ended = async {
+            // A claim may be under way: what it brings was given to this worker, and runs here.
+            let _ = self.pool.await;
+            self.jobs.close();
+            self.jobs.wait().await;
+        };
         let most = Duration::from_millis(self.house.options.drain_max_ms);
-        let _ = tokio::time::timeout(most, self.jobs.wait()).await;
+        let _ = tokio::time::timeout(most, all_ended).await;
         let left = self.house.running.len();
         self.stop_roles.cancel();
         self.tasks.close();
@@ -162,9 +170,11 @@ impl Worker {
         self.stop_claiming.cancel();
         self.stop_roles.cancel();
         self.house.running.stop_all(running::StopReason::Lost);
+        self.house.look_again.notify_one();
+        let _ = self.pool.await;
+        self.house.running.stop_all(running::StopReason::Lost);
         self.jobs.close();
         self.tasks.close();
-        self.house.look_again.notify_one();
         self.jobs.wait().await;
         self.tasks.wait().await;
     }

@@ -26,6 +26,13 @@ pub struct StoredOutput {
     pub measured: Measurement,
 }
 
+impl StoredOutput {
+    /// Whether both have the same content.
+    pub(super) fn is_same_file(&self, other: &Self) -> bool {
+        self.artifact.sha256 == other.artifact.sha256
+    }
+}
+
 /// What is written down once the outputs are stored and priced: a take-over that finds it settles.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactRecord {

@@ -130,16 +130,25 @@ impl Pool {
                 for job in claimed.jobs {
                     let slots = permits.iter_mut().find(|(queue, _)| *queue == job.queue);
                     let permit = slots.and_then(|(_, free)| free.pop());
-                    self.start(job, permit, asked_at);
+                    self.start(job, &worker, permit, asked_at);
+                }
+                if claimed.more {
+                    self.house.look_again.notify_one();
                 }
                 Ok(Some(claimed.cursors))
             }
         }
     }
 
-    fn start(&self, job: ClaimedJob, permit: Option<OwnedSemaphorePermit>, asked_at: Instant) {
+    fn start(
+        &self,
+        job: ClaimedJob,
+        worker: &str,
+        permit: Option<OwnedSemaphorePermit>,
+        asked_at: Instant,
+    ) {
         let house = Arc::clone(&self.house);
-        let stop = house.running.enter(&job.job);
+        let stop = house.running.enter(&job.job, worker);
         self.jobs.spawn(async move {
             supervise::run(&house, job, asked_at, &stop).await;
             drop(permit);
@@ -179,7 +188,7 @@ impl House {
             partition,
             "worker {worker} was taken for dead, going on as a new one"
         );
-        self.running.stop_partition(partition);
+        self.running.stop_dead(partition, worker);
         self.identity.renew(partition, worker);
     }
 

@@ -16,14 +16,24 @@ pub(super) enum StopReason {
     Lost,
 }
 
-/// The order to stop one job.
-#[derive(Debug, Default)]
+/// The order to stop one run of a job.
+#[derive(Debug)]
 pub(super) struct Stop {
+    /// The id that claimed it: a worker that was taken for dead has more than one.
+    worker: String,
     token: CancellationToken,
     reason: OnceLock<StopReason>,
 }
 
 impl Stop {
+    fn of(worker: &str) -> Self {
+        Self {
+            worker: worker.to_owned(),
+            token: CancellationToken::new(),
+            reason: OnceLock::new(),
+        }
+    }
+
     pub(super) fn order(&self, reason: StopReason) {
         let _ = self.reason.set(reason);
         self.token.cancel();
@@ -41,7 +51,8 @@ pub(super) struct Running {
     jobs: Mutex<HashMap<JobId, Arc<Stop>>>,
 }
 
-/// Takes its run out of the table when dropped, also by a panic.
+/// Takes its run out of the table when dropped, also by a panic. A later run of the same job, which
+/// this worker took up again under a new id, stays.
 pub(super) struct Entry<'a> {
     table: &'a Running,
     job: JobId,
@@ -66,9 +77,9 @@ impl Running {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Enters a job; whoever calls [`Running::entry`] takes it out again.
-    pub(super) fn enter(&self, job: &JobId) -> Arc<Stop> {
-        let stop = Arc::new(Stop::default());
+    /// Enters a job claimed by `worker`; whoever calls [`Running::entry`] takes it out again.
+    pub(super) fn enter(&self, job: &JobId, worker: &str) -> Arc<Stop> {
+        let stop = Arc::new(Stop::of(worker));
         self.lock().insert(job.clone(), Arc::clone(&stop));
         stop
     }
@@ -101,10 +112,11 @@ impl Running {
         found.map(|(_, stop)| stop.order(reason)).is_some()
     }
 
-    /// Drops the jobs of a partition in which this worker is dead.
-    pub(super) fn stop_partition(&self, partition: u16) {
+    /// Drops the jobs that `worker` claimed in a partition where it is dead. What the next id has
+    /// claimed there since goes on: more than one task may hear of the same death.
+    pub(super) fn stop_dead(&self, partition: u16, worker: &str) {
         for (job, stop) in self.lock().iter() {
-            if job.partition() == partition {
+            if job.partition() == partition && stop.worker == worker {
                 stop.order(StopReason::Lost);
             }
         }
@@ -119,17 +131,33 @@ impl Running {
 mod tests {
     use super::*;
 
+    fn job() -> JobId {
+        JobId::new(0, uuid::Uuid::nil())
+    }
+
     #[test]
-    fn a_run_that_ends_late_does_not_take_the_next_run_of_its_job_out() {
+    fn the_end_of_an_old_run_leaves_the_new_one_of_the_same_job() {
         let table = Running::default();
-        let job = JobId::new(0, uuid::Uuid::nil());
-        let first = table.enter(&job);
-        let first_entry = table.entry(&job, &first);
-        let second = table.enter(&job);
-        let second_entry = table.entry(&job, &second);
-        drop(first_entry);
+        let old = table.enter(&job(), "w");
+        let ending = table.entry(&job(), &old);
+        let new = table.enter(&job(), "w-1");
+        drop(ending);
         assert_eq!(table.len(), 1);
-        drop(second_entry);
+        assert!(table.stop(job().as_str(), StopReason::Told));
+        assert!(new.token.is_cancelled());
+        drop(table.entry(&job(), &new));
         assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_death_that_is_heard_of_twice_stops_nothing_that_was_claimed_since() {
+        let table = Running::default();
+        let new = table.enter(&job(), "w-1");
+        table.stop_dead(0, "w");
+        assert!(!new.token.is_cancelled());
+        table.stop_dead(1, "w-1");
+        assert!(!new.token.is_cancelled());
+        table.stop_dead(0, "w-1");
+        assert!(new.token.is_cancelled());
     }
 }

@@ -111,11 +111,15 @@ impl Attempt<'_> {
 
     /// Intent, POST, handle. A POST of unknown outcome is repeated only where the provider takes our
     /// key; one that was never sent is repeated a few times within moments.
+    ///
+    /// Once a POST may have arrived, a refusal of its repetition says nothing about the work that it
+    /// may have started: the submission stays without a verdict.
     pub(super) async fn post(
         &self,
         submission: &Submission,
     ) -> Result<(Option<Handle>, Answer), Setback> {
-        // Behind a handle the intent stands already: this is the same submission once more.
+        let mut perhaps_sent = self.job.stage != Stage::Fresh;
+        // Where the last worker came as far as a handle, the intent stands already.
         if self.job.stage != Stage::Handle {
             let step = Step::Intent {
                 submission: submission.number,
@@ -140,13 +144,22 @@ impl Attempt<'_> {
                 .await
             {
                 Ok(submitted) => {
+                    if let Answer::Failed(failure) = &submitted.answer
+                        && perhaps_sent
+                    {
+                        return Err(Setback::Failed {
+                            failure: failure.clone(),
+                            has_verdict: false,
+                            hopeless: false,
+                        });
+                    }
                     if let Some(handle) = &submitted.handle {
                         self.remember(submission, handle);
                         self.note("handle", Step::Handle, handle).await?;
                     }
                     return Ok((submitted.handle, submitted.answer));
                 }
-                Err(SubmitError::NotSent(message)) if unsent >= 3 => {
+                Err(SubmitError::NotSent(message)) if unsent >= 3 && !perhaps_sent => {
                     return Err(Setback::failed(FailureClass::ProviderFault, message, true));
                 }
                 Err(SubmitError::NotSent(_)) => unsent += 1,
@@ -158,6 +171,7 @@ impl Attempt<'_> {
                             false,
                         ));
                     }
+                    perhaps_sent = true;
                 }
             }
             self.pause(submission, patience.next()).await?;
@@ -193,17 +207,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// Waits, unless the submission's time is up.
+    /// Waits, at most as long as the submission has time. Returns whether it has some left.
+    pub(super) async fn rest(&self, submission: &Submission, wait: Duration) -> bool {
+        let left = self.submission_left(submission);
+        self.steps
+            .take("pause", tokio::time::sleep(wait.min(left)))
+            .await;
+        wait < left
+    }
+
+    /// Waits, unless the submission's time is up: then the provider is asked to stop.
     pub(super) async fn pause(
         &self,
         submission: &Submission,
         wait: Duration,
     ) -> Result<(), Setback> {
-        let left = self.submission_left(submission);
-        self.steps
-            .take("pause", tokio::time::sleep(wait.min(left)))
-            .await;
-        if wait < left {
+        if self.rest(submission, wait).await {
             return Ok(());
         }
         self.steps

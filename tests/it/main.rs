@@ -13,6 +13,7 @@ mod outage;
 mod probe;
 mod provider;
 mod readme;
+mod review;
 mod simulator;
 mod store_burn;
 mod store_cancel;

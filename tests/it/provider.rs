@@ -4,7 +4,7 @@
 
 mod answers;
 mod polling;
-mod scripted;
+pub(crate) mod scripted;
 mod shapes;
 mod submitting;
 mod trust;

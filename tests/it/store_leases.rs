@@ -372,6 +372,9 @@ async fn entries_of_the_dead_that_stand_for_nothing_are_acknowledged_and_counted
     for id in [job.job.clone(), store.new_job_id(&acme)] {
         let _: String = raw.run(&["XADD", &stream, "*", "j", id.as_str()]).await;
     }
+    let _: String = raw
+        .run(&["XGROUP", "CREATE", &stream, "workers", "0"])
+        .await;
     let read = [
         "XREADGROUP",
         "GROUP",

@@ -4,7 +4,7 @@
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS
--- replies: lost | claimed {job...} {last id of each stream} ended
+-- replies: lost | claimed {job...} {last id of each stream} ended more
 -- invariant: a job that is handed out is running under this worker and no other token is valid.
 --
 -- This is the one script that learns its keys by its first write (reading from the group). An entry
@@ -17,10 +17,11 @@ local away = part.now - part.tick_ms > lease_ms / 2 or part.now < part.reap_afte
 if lease > 0 and lease < part.now and not away then return { 'lost' } end -- guard: claim_lapsed_worker
 
 -- Read before the streams are: a job that arrives afterwards wakes the worker.
-local cursors = {}
+local cursors, exists = {}, {}
 for i = 4, #KEYS do
   local info = redis.pcall('XINFO', 'STREAM', KEYS[i])
   local last = '0-0'
+  exists[KEYS[i]] = #info > 0
   for n = 1, #info, 2 do
     if info[n] == 'last-generated-id' then last = info[n + 1] end
   end
@@ -30,9 +31,10 @@ end
 -- point of no return
 redis.call('ZADD', KEYS[2], int(part.now + lease_ms), worker)
 local function read(stream, count)
+  if not exists[stream] then return {} end -- looking must not make a stream, nor a consumer that stays
   local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
   if reply and reply.err then
-    redis.call('XGROUP', 'CREATE', stream, GROUP, '0', 'MKSTREAM')
+    redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
     reply = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
   end
   return reply and reply[1] and reply[1][2] or {}
@@ -75,6 +77,7 @@ local function start(stream, entry, id)
 end
 
 local jobs = {}
+local function is_full() return #jobs >= 100 or ended >= 100 end
 for q = 0, (#KEYS - 3) / 4 - 1 do
   local free = tonumber(ARGV[6 + q * 2 + 1])
   local order = ARGV[5] == '1' and { 0, 3, 2, 1 } or { 0, 1, 2, 3 } -- guard: low_never_starves
@@ -89,8 +92,8 @@ for q = 0, (#KEYS - 3) / 4 - 1 do
           free = free - 1
         end
       end
-      if #entries == 0 or #jobs >= 100 or ended >= 100 then break end
+      if #entries == 0 or is_full() then break end
     end
   end
 end
-return { 'claimed', jobs, cursors, int(ended) }
+return { 'claimed', jobs, cursors, int(ended), is_full() and '1' or '' }
