@@ -351,6 +351,7 @@ impl From<SubmitRefusal> for Failure {
                 .with("available_ucr", available_ucr),
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
+            SubmitRefusal::ForeignJob(_) => of(Kind::Usage),
             SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)
                 .with("bytes", bytes)
                 .with("max_bytes", max),

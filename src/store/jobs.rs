@@ -91,6 +91,9 @@ pub enum SubmitRefusal {
     /// The account has as many waiting jobs as it may.
     #[error("the account's lane is full, wait for some of its jobs to end")]
     LaneFull,
+    /// The job id was made for another account: its partition is not this account's.
+    #[error("job id {0} was not made for this account")]
+    ForeignJob(JobId),
     /// The payload is too long.
     #[error("the payload has {bytes} bytes, at most {max} are taken")]
     PayloadTooLarge {
@@ -215,6 +218,9 @@ impl Store {
     /// Holds the ceiling and queues the job, both or neither.
     pub async fn submit(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
         let refused = |refusal| Ok(SubmitOutcome::Refused(refusal));
+        if job.job.partition() != job.account.partition(self.partitions()) {
+            return refused(SubmitRefusal::ForeignJob(job.job.clone()));
+        }
         // A call that is refused here may have got through before: what is there decides.
         if let Some(refusal) = self.beyond_limits(job) {
             let before = self.submitted_before(job).await?;

@@ -18,7 +18,9 @@ if what == 'intent' then
   if job.cancel_at > 0 then return { 'cancelled' } end -- guard: intent_cancelled
   if part.now >= job.deadline_at then return { 'timed_out' } end -- guard: intent_deadline
   local wanted = tonumber(ARGV[6])
-  if wanted ~= submissions + 1 and not (wanted == submissions and job.stage == 'intent') then -- guard: intent_order
+  local again = wanted == submissions and job.stage == 'intent'
+  local next_one = wanted == submissions + 1 and job.open_submission == '' -- the last one has its verdict
+  if not again and not next_one then -- guard: intent_order
     return { 'out_of_order', int(submissions) }
   end
   submissions = wanted

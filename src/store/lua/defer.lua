@@ -9,7 +9,7 @@
 local part, keep = load_part(), ARGV[6] == '1'
 local job = load_job(ARGV[2])
 if not job or job.state ~= 'running' or job.token ~= ARGV[3] then return { 'fenced' } end -- guard: defer_fence
-local state = job.cancel_at > 0 and 'cancelled' or part.now >= job.deadline_at and 'timed_out' or nil
+local state = part.now >= job.deadline_at and 'timed_out' or job.cancel_at > 0 and 'cancelled' or nil
 if state then
   if not keep then job.open_submission = '' end
   local plan = plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '', capture = 0,

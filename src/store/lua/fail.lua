@@ -14,10 +14,10 @@ if ENDINGS[job.state] then return { job.state == 'succeeded' and 'fenced' or job
 if job.state ~= 'running' then return { 'fenced' } end -- guard: fail_running
 if ARGV[10] == '1' then job.open_submission = '' end
 local o = { state = 'failed', class = ARGV[5], capture = 0, absorbed = 0, by = 'worker', detail = ARGV[5] }
-if job.cancel_at > 0 then -- guard: fail_cancelled
-  o.state, o.class, o.detail = 'cancelled', '', ''
-elseif part.now >= job.deadline_at then -- guard: fail_deadline
+if part.now >= job.deadline_at then -- guard: fail_deadline
   o.state, o.class, o.detail = 'timed_out', 'timeout', 'late'
+elseif job.cancel_at > 0 then -- guard: fail_cancelled
+  o.state, o.class, o.detail = 'cancelled', '', ''
 end
 if action == 'end' or o.state ~= 'failed' then
   local plan = plan_end(part, job, o)

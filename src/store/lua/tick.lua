@@ -26,9 +26,15 @@ local over = due_members(KEYS[3], now) -- guard: tick_deadline
 for _, id in ipairs(over) do
   local job = load_job(id)
   if job and not ENDINGS[job.state] then
-    local cancelled = job.cancel_at > 0
-    commit_end(part, plan_end(part, job, { state = cancelled and 'cancelled' or 'timed_out',
-      class = cancelled and '' or 'timeout', capture = 0, absorbed = 0, by = 'tick' }), { 'token', '' })
+    local cancelled = job.cancel_at > 0 and (job.deadline_at == 0 or now < job.deadline_at)
+    local sound, plan = pcall(plan_end, part, job, { state = cancelled and 'cancelled' or 'timed_out',
+      class = cancelled and '' or 'timeout', capture = 0, absorbed = 0, by = 'tick' })
+    if sound then
+      commit_end(part, plan, { 'token', '' })
+    else -- nothing was written: one job that does not add up must not keep the others open
+      redis.call('ZADD', KEYS[3], int(now + GRACE_MS / 24), id)
+      event(part, id, job.account, 'unsound', '')
+    end
   else
     redis.call('ZREM', KEYS[3], id)
   end
@@ -55,9 +61,11 @@ end
 local expiring = due_members(KEYS[6], now)
 for _, account in ipairs(expiring) do
   local acct = load_account(account)
-  expire_due(acct, now)
-  commit_expiry(part, acct)
-  if not commit_account(acct) then redis.call('ZREM', KEYS[6], account) end
+  if acct then
+    expire_due(acct, now)
+    commit_expiry(part, acct)
+  end
+  if not acct or not commit_account(acct) then redis.call('ZREM', KEYS[6], account) end
 end
 
 -- 4. Finished jobs that nobody has to keep any more.
