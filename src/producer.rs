@@ -158,6 +158,9 @@ impl Producer {
         quote: &str,
         terms: &Terms,
     ) -> Result<Submitted, Error> {
+        if self.store.account(account).await?.is_none() {
+            return Err(SubmitRefusal::UnknownAccount(account.clone()).into());
+        }
         let job = match &terms.idempotency_key {
             Some(key) => self.store.job_by_key(account, key).await?,
             None => terms.job.clone(),

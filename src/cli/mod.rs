@@ -57,6 +57,7 @@ struct Cli {
 
 /// What every command takes, before or after its name.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Where the store is: redis://, rediss:// or redis+unix:///path
     #[arg(

@@ -94,6 +94,13 @@ pub(super) fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// A table of names and values, without headings.
+pub(super) fn facts() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
 /// The table as text; `nothing` where it has no rows.
 pub(super) fn rows(table: &Table, nothing: &str) -> String {
     if table.is_empty() {

@@ -92,8 +92,13 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         worker_options(house.settings()),
         None,
     );
-    note(&format!("ready worker={}", worker.id()));
-    signals.next().await;
+    tokio::select! {
+        () = worker.claiming() => {
+            note(&format!("ready worker={}", worker.id()));
+            signals.next().await;
+        }
+        () = signals.next() => {}
+    }
     drain(worker, &mut signals).await;
     Ok(Exit::Done)
 }

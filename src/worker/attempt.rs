@@ -200,6 +200,7 @@ impl<'a> Attempt<'a> {
         let measured: Vec<_> = outputs.iter().map(|output| output.measured).collect();
         let charge = self.job.rule.charge(&self.job.asked, &measured);
         let record = ArtifactRecord {
+            folder: self.house.outputs.folder(),
             submission: submission.number,
             provider: submission.intent.provider.clone(),
             outputs,

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +62,8 @@ struct House {
     options: WorkerOptions,
     identity: Identity,
     running: Running,
+    /// The store has answered the first claims.
+    claiming: SetOnce<()>,
     /// A slot became free, or something else makes a claim worth while.
     look_again: Notify,
     /// Partitions whose pending list holds more than runs here.
@@ -98,6 +100,7 @@ impl Worker {
             options,
             identity,
             running: Running::default(),
+            claiming: SetOnce::new(),
             look_again: Notify::new(),
             hand_back: std::sync::Mutex::new(Vec::new()),
             hook,
@@ -129,6 +132,12 @@ impl Worker {
     /// The worker's id: host and boot nonce.
     pub fn id(&self) -> &str {
         self.house.identity.base()
+    }
+
+    /// Waits until every partition has been asked for jobs for the first time: from then on a job that
+    /// is submitted is noticed.
+    pub async fn claiming(&self) {
+        self.house.claiming.wait().await;
     }
 
     /// How many jobs run here now.

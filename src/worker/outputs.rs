@@ -40,6 +40,9 @@ pub struct ArtifactRecord {
     pub submission: u32,
     /// The provider that made them.
     pub provider: String,
+    /// The folder of the worker that stored them: the place of each lies below it.
+    #[serde(default)]
+    pub folder: String,
     /// The stored files.
     pub outputs: Vec<StoredOutput>,
     /// What they cost.
@@ -74,6 +77,11 @@ impl Outputs {
             store,
             prober,
         }
+    }
+
+    /// The folder that outputs are stored below.
+    pub(super) fn folder(&self) -> String {
+        self.store.dir().display().to_string()
     }
 
     /// Takes one output in: fetched through the guarded client, stored under its name, measured from

@@ -42,6 +42,8 @@ pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: Cancellation
         let pause = match pool.claim_everywhere(&stop).await {
             Ok(cursors) => {
                 patience.reset();
+                // Only the first round sets it.
+                let _ = house.claiming.set(());
                 // With free slots left somebody listens; a full channel means that somebody already does.
                 if let Some(cursors) = cursors {
                     let _ = orders.try_send(cursors);

@@ -2,14 +2,17 @@
 
 mod catalogue;
 mod chaos;
+mod cli;
 mod config;
 mod ledger;
 mod ledger_audit;
+mod ledger_doc;
 mod making;
 mod media;
 mod outage;
 mod probe;
 mod provider;
+mod readme;
 mod review;
 mod simulator;
 mod store_burn;
@@ -18,6 +21,7 @@ mod store_claim;
 mod store_clocks;
 mod store_fence;
 mod store_grants;
+mod store_lane;
 mod store_leases;
 mod store_random;
 mod store_server;

@@ -2,13 +2,13 @@
 
 use meterline::domain::failure::FailureClass;
 use meterline::domain::job::State;
-use meterline::store::{CancelOutcome, DeferOutcome, SettleOutcome, Step};
+use meterline::store::{CancelOutcome, DeferOutcome, SettleOutcome, Step, Store};
 
 use crate::support::*;
 
 #[tokio::test]
 async fn promise_05_cancelling_a_job_that_waits_gives_everything_back_at_once() {
-    let (store, _) = store_and_raw(options()).await;
+    let (store, raw) = store_and_raw(options()).await;
     let acme = funded(&store, "acme", 100).await;
     let mut delayed = job_for(&store, &acme, 35);
     delayed.delay_ms = 10_000;
@@ -23,6 +23,10 @@ async fn promise_05_cancelling_a_job_that_waits_gives_everything_back_at_once() 
             }
         );
         assert_eq!(state_of(&store, id).await, "cancelled");
+        for index in ["due", "deadlines"] {
+            let score: Option<f64> = raw.run(&["ZSCORE", &key("part", index), id.as_str()]).await;
+            assert_eq!(score, None, "{index}");
+        }
         assert_eq!(
             cancel(&store, id).await,
             CancelOutcome::Ended(State::Cancelled)
@@ -104,4 +108,41 @@ async fn cancelling_twice_or_after_the_end_says_so_and_changes_nothing() {
     );
     assert_eq!(raw.dump().await, before);
     assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_that_could_have_moved_up_stays_cancelled() {
+    let url = fresh_url();
+    let with = |max_active| meterline::store::Options {
+        max_active,
+        ..options()
+    };
+    let narrow = Store::open(&url, with(1)).await.expect("a store").at(T0);
+    let acme = funded(&narrow, "acme", 9).await;
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        jobs.push(accept(&narrow, &job_for(&narrow, &acme, 1)).await.job);
+    }
+    // The limit was raised: the last one sees room for all in the lane, itself among them.
+    let wide = Store::open(&url, with(5)).await.expect("a store").at(T0);
+    jobs.push(accept(&wide, &job_for(&wide, &acme, 1)).await.job);
+    cancel(&wide, &jobs[2]).await;
+    assert_eq!(state_of(&wide, &jobs[2]).await, "cancelled");
+    let claimed = claim(&wide, "w1", 9).await.into_iter();
+    assert_eq!(claimed.map(|job| job.job).collect::<Vec<_>>(), jobs[..2]);
+    assert_eq!(balance(&wide, &acme).await, (7, 2));
+    assert_sound(&wide).await;
+}
+
+#[tokio::test]
+async fn promise_06_deferring_a_cancelled_job_owes_only_what_has_no_verdict() {
+    for (keep, owed) in [(false, 0), (true, 1)] {
+        let (store, _, acme, job) = running_job().await;
+        note(&store, &job, intent(1)).await;
+        cancel(&store, &job.job).await;
+        assert_eq!(defer(&store, &job, 0, keep).await, DeferOutcome::Ended);
+        let open = store.obligations().await.expect("obligations");
+        assert_eq!(open.len(), owed, "keep: {keep}");
+        assert_eq!(balance(&store, &acme).await, (100, 0));
+    }
 }

@@ -169,6 +169,44 @@ async fn a_dead_letter_is_kept_with_its_payload_on_its_own_clock() {
 }
 
 #[tokio::test]
+async fn a_job_that_ran_out_of_time_is_a_dead_letter_too() {
+    let (store, raw, _, job) = running_job().await;
+    tick(&store.at(T0 + 60_000)).await;
+    tick(&store.at(T0 + 8 * DAY_MS)).await;
+    assert_eq!(state_of(&store, &job.job).await, "timed_out");
+    let payload = key("payload", job.job.as_str());
+    assert_eq!(raw.run::<String>(&["GET", &payload]).await, "{}");
+}
+
+#[tokio::test]
+async fn an_index_that_is_behind_brings_nothing_back() {
+    let (store, raw, acme, ended) = running_job().await;
+    settle(&store, &ended, &settlement(28)).await;
+    accept(&store, &job_for(&store, &acme, 5)).await;
+    let running = claim_one(&store, "w1").await;
+    let waiting = accept(&store, &job_for(&store, &acme, 5)).await.job;
+    let unknown = store.new_job_id(&acme);
+    for id in [&ended.job, &running.job, &waiting, &unknown] {
+        let _: i64 = raw
+            .run(&["ZADD", &key("part", "due"), "1", id.as_str()])
+            .await;
+    }
+    for id in [&ended.job, &unknown] {
+        let _: i64 = raw
+            .run(&["ZADD", &key("part", "deadlines"), "1", id.as_str()])
+            .await;
+    }
+    assert_eq!(tick(&store).await, 2);
+    assert_eq!(raw.run::<i64>(&["ZCARD", &key("part", "due")]).await, 0);
+    assert_eq!(store.open_jobs(0).await.expect("open jobs").len(), 2);
+    assert_eq!(state_of(&store, &ended.job).await, "succeeded");
+    assert_eq!(state_of(&store, &running.job).await, "running");
+    assert_eq!(claim_one(&store, "w2").await.job, waiting);
+    assert!(claim(&store, "w2", 9).await.is_empty());
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
 async fn what_ended_well_or_by_its_user_needs_no_payload_and_is_no_dead_letter() {
     let (store, raw, acme, job) = running_job().await;
     store

@@ -191,6 +191,21 @@ async fn promise_08_an_unknown_job_is_in_nobodys_hands() {
 }
 
 #[tokio::test]
+async fn what_goes_back_leaves_nothing_pending() {
+    let (store, raw, _, job) = running_job().await;
+    let stream = key("ready", "video:normal");
+    defer(&store, &job, 1_000, false).await;
+    assert_eq!(raw.run::<i64>(&["XLEN", &stream]).await, 0);
+    tick(&store.at(T0 + 1_000)).await;
+    let job = claim_one(&store.at(T0 + 1_000), "w1").await;
+    fail(&store, &job, &again(1_000)).await;
+    assert_eq!(raw.run::<i64>(&["XLEN", &stream]).await, 0);
+    let left: (i64, redis::Value, redis::Value, redis::Value) =
+        raw.run(&["XPENDING", &stream, "workers"]).await;
+    assert_eq!(left.0, 0);
+}
+
+#[tokio::test]
 async fn deferring_spends_no_try_and_forgets_what_has_its_verdict() {
     let (store, _, acme, job) = running_job().await;
     note(&store, &job, intent(1)).await;

@@ -236,6 +236,17 @@ async fn promise_05_a_job_that_kills_its_workers_ends_lost_and_refunded() {
     assert_sound(&at).await;
 }
 
+/// Claims until nothing is left; how many there were.
+async fn claim_all(store: &Store, worker: &str) -> usize {
+    let mut all = 0;
+    loop {
+        match claim(store, worker, 250).await.len() {
+            0 => return all,
+            n => all += n,
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_dead_workers_many_jobs_come_back_in_batches() {
     let store = store_with(Options {
@@ -247,10 +258,7 @@ async fn a_dead_workers_many_jobs_come_back_in_batches() {
     for _ in 0..250 {
         accept(&store, &job_for(&store, &acme, 1)).await;
     }
-    let mut running = 0;
-    while running < 250 {
-        running += claim(&store, "w1", 250).await.len();
-    }
+    assert_eq!(claim_all(&store, "w1").await, 250);
     let at = w1_lapses(&store).await;
     let first = at.reap(0, LEASE_MS).await.expect("reap");
     let ReapOutcome::Reaped { jobs, more, .. } = first else {
@@ -259,10 +267,7 @@ async fn a_dead_workers_many_jobs_come_back_in_batches() {
     assert_eq!((jobs.len(), more), (100, true));
     let (_, rest) = reap(&at).await.expect("nobody was away");
     assert_eq!(rest.len(), 150);
-    let mut again = 0;
-    while again < 250 {
-        again += claim(&at, "w2", 250).await.len();
-    }
+    assert_eq!(claim_all(&at, "w2").await, 250);
     assert_sound(&at).await;
 }
 
@@ -390,6 +395,27 @@ async fn entries_of_the_dead_that_stand_for_nothing_are_acknowledged_and_counted
     assert_eq!((jobs, orphans), (vec![job.job.to_string()], 2));
     assert_eq!(raw.run::<i64>(&["XLEN", &stream]).await, 0);
     assert_eq!(claim(&at, "w2", 9).await.len(), 1);
+    assert_sound(&at).await;
+}
+
+#[tokio::test]
+async fn promise_08_a_job_is_never_taken_from_a_living_worker() {
+    let (store, raw, acme, _) = running_job().await;
+    accept(&store, &job_for(&store, &acme, 5)).await;
+    let living = claim_one(&store.at(T0 + 5_000), "w2").await;
+    // Whatever made it so: the entry stands under the dead one.
+    let entry = view_of(&store, &living.job).await.text("entry").to_owned();
+    let stream = key("ready", "video:normal");
+    let _: redis::Value = raw
+        .run(&["XCLAIM", &stream, "workers", "w1", "0", &entry])
+        .await;
+    let at = w1_lapses(&store).await;
+    let (_, taken) = reap(&at).await.expect("nobody was away");
+    assert!(!taken.contains(&living.job.to_string()));
+    assert!(matches!(
+        settle(&at, &living, &settlement(5)).await,
+        SettleOutcome::Settled { .. }
+    ));
     assert_sound(&at).await;
 }
 

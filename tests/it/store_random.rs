@@ -293,6 +293,7 @@ impl House {
     /// Every open job stands in exactly the one place where somebody will find it.
     async fn assert_placed(&self) {
         let mut active: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut entries = 0;
         for id in self.store.open_jobs(0).await.expect("open jobs") {
             let view = view_of(&self.store, &id).await;
             let payer = view.text("account").to_owned();
@@ -302,6 +303,7 @@ impl House {
             let due = self.scored(&key("part", "due"), &id).await;
             let entry = self.entry_of(&view).await;
             let (state, has_entry) = (view.text("state"), !view.text("entry").is_empty());
+            entries += i64::from(has_entry);
             let place = (state, lane, due, entry.as_deref() == Some(id.as_str()));
             match place {
                 ("running", false, false, true)
@@ -327,6 +329,13 @@ impl House {
                 active.entry(payer).or_default().insert(id.to_string());
             }
         }
+        for class in ["resume", "high", "normal", "low"] {
+            entries -= self
+                .raw
+                .run::<i64>(&["XLEN", &key("ready", &format!("video:{class}"))])
+                .await;
+        }
+        assert_eq!(entries, 0, "entries that stand for nothing");
         for name in ACCOUNTS {
             let members: BTreeSet<String> = self
                 .raw

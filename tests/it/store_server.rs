@@ -30,19 +30,9 @@ async fn open(server: &PrivateRedis, memory_refuse_percent: u8) -> Store {
         .at(T0)
 }
 
-/// Fills the server until it has no room for even a small key.
-async fn fill(raw: &Raw) {
-    for size in [100_000, 1_000, 16] {
-        let value = "x".repeat(size);
-        let mut n = 0;
-        while raw
-            .attempt(&["SET", &format!("filler:{size}:{n}"), &value])
-            .await
-            .is_ok()
-        {
-            n += 1;
-        }
-    }
+/// Leaves the server with far less memory than it uses already.
+async fn starve(raw: &Raw) {
+    let _: () = raw.run(&["CONFIG", "SET", "maxmemory", "100kb"]).await;
 }
 
 /// The outcome of a submit that needs a new job.
@@ -56,7 +46,7 @@ async fn submit_new(store: &Store, id: &meterline::domain::ids::AccountId) -> Re
 
 #[tokio::test]
 async fn promise_10_with_memory_full_nothing_new_is_taken_and_everything_old_goes_on() {
-    let server = server(&["--maxmemory", "5mb"]);
+    let server = server(&[]);
     let raw = Raw::open(&server.url()).await;
     // Its own look at the memory is out of the way: the scripts themselves have to hold.
     let store = open(&server, 255).await;
@@ -70,7 +60,7 @@ async fn promise_10_with_memory_full_nothing_new_is_taken_and_everything_old_goe
     }
     let jobs = claim(&store, "w1", 3).await;
     accept(&store, &waiting).await;
-    fill(&raw).await;
+    starve(&raw).await;
 
     let refused = submit_new(&store, &acme).await;
     assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
@@ -117,6 +107,9 @@ async fn promise_10_with_memory_full_nothing_new_is_taken_and_everything_old_goe
     ));
     tick(&store).await;
     assert_eq!(claim_one(&store, "w1").await.job, waiting.job);
+    tick_through(&store, T0, T0 + 15_001).await;
+    let (dead, taken) = reap(&store.at(T0 + 15_001)).await.expect("nobody was away");
+    assert_eq!((dead.len(), taken.len()), (1, 1));
     assert_eq!(tick(&store.at(T0 + 60_000)).await, 1);
     assert_eq!(balance(&store, &acme).await, (101, 0));
     assert_sound(&store.at(T0 + 60_000)).await;
@@ -124,7 +117,7 @@ async fn promise_10_with_memory_full_nothing_new_is_taken_and_everything_old_goe
 
 #[tokio::test]
 async fn promise_10_a_quoted_job_is_found_again_with_memory_full_and_the_quote_gone() {
-    let server = server(&["--maxmemory", "5mb"]);
+    let server = server(&[]);
     let raw = Raw::open(&server.url()).await;
     let store = open(&server, 255).await;
     let acme = funded(&store, "acme", 10).await;
@@ -135,7 +128,7 @@ async fn promise_10_a_quoted_job_is_found_again_with_memory_full_and_the_quote_g
     };
     accept(&store, &job).await;
     let _: i64 = raw.run(&["DEL", &key("quote", "q1")]).await;
-    fill(&raw).await;
+    starve(&raw).await;
     let again = NewJob {
         fingerprint: "unknown".to_owned(),
         ..job.clone()
@@ -146,20 +139,14 @@ async fn promise_10_a_quoted_job_is_found_again_with_memory_full_and_the_quote_g
 
 #[tokio::test]
 async fn submits_are_refused_before_the_last_of_the_memory_is_gone() {
-    let server = server(&["--maxmemory", "5mb"]);
+    let server = server(&[]);
     let raw = Raw::open(&server.url()).await;
     let store = open(&server, 85).await;
     let acme = funded(&store, "acme", 10).await;
     submit_new(&store, &acme).await.expect("room");
-    let value = "x".repeat(100_000);
-    for n in 0.. {
-        let report = store.server_report().await.expect("INFO");
-        if !report.has_room(85) {
-            assert!(report.has_room(99), "there is memory left");
-            break;
-        }
-        let _: () = raw.run(&["SET", &format!("filler:{n}"), &value]).await;
-    }
+    let used = store.server_report().await.expect("INFO").used_memory_bytes;
+    let limit = (used * 100 / 92).to_string();
+    let _: () = raw.run(&["CONFIG", "SET", "maxmemory", &limit]).await;
     let refused = submit_new(&open(&server, 85).await, &acme).await;
     assert!(matches!(refused, Err(Error::Full)), "{refused:?}");
     submit_new(&open(&server, 100).await, &acme)

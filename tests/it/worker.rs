@@ -152,40 +152,104 @@ const POINTS: [&str; 8] = [
     "intent", "post", "handle", "pause", "poll", "fetch", "artifact", "settle",
 ];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_07_a_worker_that_takes_over_attaches_at_every_point() {
+/// How a job ended after its first worker had died at one point of the line.
+struct Death {
+    point: String,
+    view: meterline::store::JobView,
+    obligations: usize,
+}
+
+/// Lets a worker die at every point of the line with a job of `route`, each in a house of its own, and
+/// another take over.
+async fn every_death(route: &'static str) -> Vec<Death> {
+    let synchronous = matches!(route, "sim-sync" | "sim-bytes");
+    let points = POINTS
+        .into_iter()
+        // A synchronous answer is never polled or waited for, and `sim-bytes` has no handle.
+        .filter(|name| !(synchronous && matches!(*name, "poll" | "pause")))
+        .filter(|name| !(route == "sim-bytes" && *name == "handle"))
+        .flat_map(|name| [(name, StepPhase::Before), (name, StepPhase::After)]);
+    let deaths = points.map(|(name, phase)| tokio::spawn(one_death(route, name, phase)));
+    let mut ended = Vec::new();
+    for death in deaths.collect::<Vec<_>>() {
+        ended.push(death.await.expect("a death"));
+    }
+    ended
+}
+
+async fn one_death(route: &'static str, name: &'static str, phase: StepPhase) -> Death {
+    let point = format!("{route}: {phase:?} {name}");
     let rig = Rig::new().await;
     let acme = account("acme");
-    rig.fund(&acme, 500).await;
-    let mut jobs = Vec::new();
-    for name in POINTS {
-        for phase in [StepPhase::Before, StepPhase::After] {
-            let (hook, reached) = dies_at(name, phase);
-            let doomed = rig.worker_with(Some(hook), 1);
-            let job = rig.image(&acme, json!({"delay_ms": 60})).await.job;
-            reached.notified().await;
-            doomed.abort().await;
-            jobs.push((name, phase, job));
+    rig.fund(&acme, 10).await;
+    let (hook, reached) = dies_at(name, phase);
+    let doomed = rig.worker_with(Some(hook), 1);
+    let params = json!({"prompt": "x", "sim": {"delay_ms": 60}});
+    let job = rig
+        .submit_on(&acme, "text-to-image", params, Some(route))
+        .await
+        .job;
+    tokio::time::timeout(std::time::Duration::from_secs(20), reached.notified())
+        .await
+        .unwrap_or_else(|_| panic!("{point} is never reached"));
+    doomed.abort().await;
+    let heir = rig.worker(None);
+    let view = rig.ended(&job).await;
+    heir.drain().await;
+    assert!(rig.started_for(&job).await <= 1, "{point}");
+    assert_eq!(
+        view.number("tries"),
+        0,
+        "{point}: a dead worker spends no try"
+    );
+    assert!(view.number("takeovers") <= 1, "{point}: {view:?}");
+    rig.assert_sound().await;
+    let obligations = rig.store.obligations().await.expect("obligations").len();
+    Death {
+        point,
+        view,
+        obligations,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_07_a_worker_that_takes_over_attaches_at_every_point() {
+    for route in ["sim", "sim-sync"] {
+        for Death { point, view, .. } in every_death(route).await {
+            assert_eq!(view.text("state"), "succeeded", "{point}: {view:?}");
+            assert_eq!(view.number("captured_ucr"), 7_000_000, "{point}");
         }
     }
-    let heir = rig.worker(None);
-    for (name, phase, job) in jobs {
-        let view = rig.ended(&job).await;
-        assert_eq!(
-            view.text("state"),
-            "succeeded",
-            "{phase:?} {name}: {view:?}"
-        );
-        assert_eq!(view.number("captured_ucr"), 7_000_000, "{phase:?} {name}");
-        assert_eq!(rig.started_for(&job).await, 1, "{phase:?} {name}");
-        assert_eq!(
-            view.number("tries"),
-            0,
-            "{phase:?} {name}: a dead worker spends no try"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_07_without_the_providers_idempotency_an_unknown_post_is_not_repeated() {
+    for route in ["sim-blind", "sim-bytes"] {
+        let mut unknown = 0;
+        for Death {
+            point,
+            view,
+            obligations,
+        } in every_death(route).await
+        {
+            if view.text("state") == "succeeded" {
+                assert_eq!(obligations, 0, "{point}");
+                continue;
+            }
+            unknown += 1;
+            assert_eq!(
+                view.text("fail_class"),
+                "unknown_outcome",
+                "{point}: {view:?}"
+            );
+            assert_eq!(view.number("captured_ucr"), 0, "{point}");
+            assert_eq!(obligations, 1, "{point}: it may still be working");
+        }
+        assert!(
+            unknown >= 2,
+            "{route}: death around the POST leaves it unknown"
         );
     }
-    heir.drain().await;
-    rig.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,6 +296,58 @@ async fn a_cancelled_job_stops_at_once_and_costs_nothing() {
         "the worker was woken, not waited for: {took_ms} ms"
     );
     assert_eq!(balance(&rig.store, &acme).await, (100, 0));
+    worker.drain().await;
+    rig.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_of_ten_gigabytes_is_not_taken_and_not_charged() {
+    let rig = Rig::new().await;
+    let acme = account("acme");
+    rig.fund(&acme, 100).await;
+    let worker = rig.worker(None);
+    let job = rig
+        .image(&acme, json!({"huge_bytes": 10_000_000_000_u64}))
+        .await
+        .job;
+    let view = rig.ended(&job).await;
+    assert_eq!(
+        (view.text("state"), view.text("fail_class")),
+        ("failed", "provider_fault")
+    );
+    assert!(view.text("message").contains("more than"), "{view:?}");
+    assert_eq!(
+        rig.started_for(&job).await,
+        1,
+        "another try would do no better"
+    );
+    assert_eq!(balance(&rig.store, &acme).await, (100, 0));
+    worker.drain().await;
+    rig.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_cannot_be_found_costs_nothing() {
+    let mut rig = Rig::new().await;
+    rig.provider_url = "http://nobody.invalid".to_owned();
+    let acme = account("acme");
+    rig.fund(&acme, 100).await;
+    let worker = rig.worker(None);
+    let job = rig.image(&acme, json!({})).await.job;
+    let view = rig.ended(&job).await;
+    assert_eq!(
+        (view.text("state"), view.text("fail_class")),
+        ("failed", "provider_fault")
+    );
+    assert_eq!(balance(&rig.store, &acme).await, (100, 0));
+    assert!(
+        rig.store
+            .obligations()
+            .await
+            .expect("obligations")
+            .is_empty(),
+        "nothing was sent"
+    );
     worker.drain().await;
     rig.assert_sound().await;
 }

@@ -150,10 +150,7 @@ async fn watch(
             }
             _ => {}
         }
-        // A provider without idempotency keys cannot be asked again after a worker's death: its jobs
-        // would end as `unknown_outcome`, and when that happens is chance.
-        let blind = |play: &&Play| matches!(play.route, Some("sim-blind" | "sim-bytes"));
-        if !open.values().any(blind)
+        if !open.values().any(|play| play.is_disturbed_by_a_death())
             && let Some(job) = to_kill.take()
         {
             kill_worker_of(store, processes, &job).await?;

@@ -34,7 +34,10 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let slices = slices(&view);
     let why = match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => waits(&store, &view, state).await?,
-        Some(_) | None => explanation(&view),
+        Some(
+            State::Running | State::Succeeded | State::Failed | State::TimedOut | State::Cancelled,
+        )
+        | None => explanation(&view),
     };
     let value = explain_json(&view, rule.as_ref(), &slices, &why);
     call.out.show(&value, || text(&view, &slices, &why))?;
@@ -47,7 +50,15 @@ fn explanation(view: &JobView) -> String {
         Some(state @ (State::Scheduled | State::Queued)) => format!("it is {state}"),
         Some(State::Running) => format!("it runs on worker {}", view.text("worker")),
         Some(State::Succeeded) => price(view),
-        Some(State::Failed | State::TimedOut | State::Cancelled) => ending(view),
+        Some(State::Failed) => {
+            let class = Some(view.text("fail_class")).filter(|class| !class.is_empty());
+            ending(
+                view,
+                &format!("it failed as {}", class.unwrap_or("unknown")),
+            )
+        }
+        Some(State::TimedOut) => ending(view, "it ran out of time"),
+        Some(State::Cancelled) => ending(view, "it was cancelled"),
         None => "its state is not one that this version knows".to_owned(),
     }
 }
@@ -110,71 +121,70 @@ fn slices(view: &JobView) -> Vec<Slice> {
 
 /// Why a job that succeeded costs what it costs.
 fn price(view: &JobView) -> String {
-    let rule: Option<Rule> = view.text("rule").parse().ok();
     let charged = credits(view.number("captured_ucr"));
-    let length = |field| view.maybe(field).and_then(|ms| u64::try_from(ms).ok());
-    let mut why = match (rule.map(|rule| (rule, rule.kind())), length("measured_ms")) {
-        (Some((rule, RateKind::Flat)), _) => {
+    let rule: Option<Rule> = view.text("rule").parse().ok();
+    let mut why = match rule.as_ref().map(|rule| (rule, rule.kind())) {
+        Some((rule, RateKind::Flat)) => {
             format!(
-                "{} for each stored output makes {charged}",
+                "{charged}, at {} for each stored output",
                 credits(rule.rate_ucr().get())
             )
         }
-        (Some((rule, RateKind::PerSecond)), Some(measured_ms)) => {
-            let billable_ms = length("billable_ms").unwrap_or(0);
-            format!(
-                "{} were measured, {} of them are covered by the quote; at {} a second, whole seconds \
-                 passed by at most {} ms counting as such, in steps of {}, that makes {charged}",
-                duration(measured_ms),
-                duration(billable_ms),
-                credits(rule.rate_ucr().get()),
-                rule.snap_ms(),
-                credits(rule.quantum_ucr().get()),
-            )
-        }
-        (Some((_, RateKind::PerSecond)), None) => {
-            "the output has no length that can be trusted, so nothing is charged".to_owned()
-        }
-        (None, _) => format!("{charged} are charged"),
+        Some((rule, RateKind::PerSecond)) => format!("{charged}: {}", length(view, rule)),
+        None => charged,
     };
-    why += &format!(
-        "; {} of {} held are given back",
-        credits(view.number("released_ucr")),
-        credits(view.number("hold_ucr"))
-    );
-    if view.number("absorbed_ucr") > 0 {
+    let (held, released) = (view.number("hold_ucr"), view.number("released_ucr"));
+    if released > 0 {
         why += &format!(
-            "; {} above the quote are ours to pay",
-            credits(view.number("absorbed_ucr"))
+            "; {} of {} held are given back",
+            credits(released),
+            credits(held)
         );
+    }
+    if view.number("absorbed_ucr") > 0 {
+        let absorbed = credits(view.number("absorbed_ucr"));
+        why += &format!("; {absorbed} above the quote are paid by the platform");
     }
     why
 }
 
+/// From the measured length to the one that is charged.
+fn length(view: &JobView, rule: &Rule) -> String {
+    let length = |field| view.maybe(field).and_then(|ms| u64::try_from(ms).ok());
+    let (Some(measured_ms), Some(billable_ms)) = (length("measured_ms"), length("billable_ms"))
+    else {
+        return "no length of the output can be trusted".to_owned();
+    };
+    let mut text = format!("{} measured", duration(measured_ms));
+    if billable_ms < measured_ms {
+        text += &format!(", {} covered by the quote", duration(billable_ms));
+    }
+    let counted_ms = u64::try_from(rule.counted_ms(billable_ms)).unwrap_or(billable_ms);
+    // Several outputs are counted one by one, and only their sum is kept.
+    if counted_ms != billable_ms && view.number("asked_outputs") == 1 {
+        text += &format!(", counted as {}", duration(counted_ms));
+    }
+    let (rate, quantum) = (rule.rate_ucr().get(), rule.quantum_ucr().get());
+    text + &format!(
+        ", at {} a second, rounded up to whole {}",
+        credits(rate),
+        steps(quantum)
+    )
+}
+
+fn steps(quantum_ucr: i64) -> String {
+    if quantum_ucr == 1_000_000 {
+        return "credits".to_owned();
+    }
+    format!("steps of {}", credits(quantum_ucr))
+}
+
 /// Why a job that did not succeed costs nothing.
-fn ending(view: &JobView) -> String {
-    let (state, class, message) = (
-        view.text("state"),
-        view.text("fail_class"),
-        view.text("message"),
-    );
-    let class = if class.is_empty() {
-        String::new()
-    } else {
-        format!(" ({class})")
-    };
-    let message = if message.is_empty() {
-        String::new()
-    } else {
-        format!(": {message}")
-    };
+fn ending(view: &JobView, how: &str) -> String {
+    let message = Some(view.text("message")).filter(|message| !message.is_empty());
+    let message = message.map(|text| format!(": {text}")).unwrap_or_default();
     let released = credits(view.number("released_ucr"));
-    let how = match state {
-        "cancelled" => "was cancelled",
-        "timed_out" => "timed out",
-        _ => "failed",
-    };
-    format!("it {how}{class}{message}; all {released} held are given back")
+    format!("{how}{message}; all {released} held are given back")
 }
 
 /// What a waiting job waits for.

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{credits, duration, rfc3339, rows, table};
+use crate::cli::output::{credits, duration, facts, rfc3339, rows, table};
 use crate::store::{JobView, TimelineEvent};
-use crate::worker::ArtifactRecord;
+use crate::worker::{ArtifactRecord, StoredOutput};
 
 /// Show a job with its outputs and its timeline
 #[derive(Debug, clap::Args)]
@@ -65,23 +65,20 @@ pub(in crate::cli) fn brief(view: &JobView) -> Value {
     })
 }
 
-/// The stored outputs. `path` is the file itself where it lies in the artifact folder of these
-/// settings, and otherwise its place below the folder of the worker that stored it.
+/// The stored outputs. `path` is where the file is as far as this host can tell: below the artifact
+/// folder of its settings, or else where the worker that stored it says.
 fn artifacts(view: &JobView, dir: &Path) -> Value {
     let record = view.artifact.as_deref().unwrap_or_default();
     let Ok(record) = serde_json::from_str::<ArtifactRecord>(record) else {
         return json!([]);
     };
-    let of_one = |output: crate::worker::StoredOutput| {
+    let of_one = |output: StoredOutput| {
         let stored = output.artifact;
-        let file = std::path::absolute(dir.join(&stored.place)).unwrap_or_default();
-        let path = if file.is_file() {
-            file.display().to_string()
-        } else {
-            stored.place.clone()
-        };
+        let here = std::path::absolute(dir.join(&stored.place)).ok();
+        let here = here.filter(|file| file.is_file());
+        let path = here.unwrap_or_else(|| Path::new(&record.folder).join(&stored.place));
         json!({
-            "path": path,
+            "path": path.display().to_string(),
             "place": stored.place,
             "sha256": stored.sha256,
             "bytes": stored.bytes,
@@ -115,7 +112,7 @@ fn text(view: &JobView, value: &Value, timeline: &[TimelineEvent]) -> String {
     let measured = view
         .maybe("measured_ms")
         .and_then(|ms| u64::try_from(ms).ok());
-    let mut facts = table(&["", ""]);
+    let mut facts = facts();
     facts.add_row(["account", view.text("account")]);
     facts.add_row(["tool", view.text("tool")]);
     for (name, field) in [

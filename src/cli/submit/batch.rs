@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
 use super::line::{self, LineResult, Outcome};
 use super::{Call, Exit, Failure, Kind};
-use crate::cli::output::note;
+use crate::cli::output::{Out, note};
 
 /// Submits under way at a time.
 const IN_FLIGHT: usize = 64;
@@ -46,14 +46,14 @@ pub(super) async fn run(call: &Call, path: &Path) -> Result<Exit, Failure> {
         tally.count(read, &result);
         if let Err(failure) = printed {
             // Nobody reads on. What is under way goes in, the rest of the file does not.
-            tally.finish();
+            tally.finish(call.out);
             return match failure.kind() {
                 Kind::BrokenPipe => Ok(Exit::Failed),
                 _ => Err(failure),
             };
         }
     }
-    tally.finish();
+    tally.finish(call.out);
     Ok(if tally.failed == 0 {
         Exit::Done
     } else {
@@ -178,8 +178,12 @@ impl Tally {
         ));
     }
 
-    fn finish(&self) {
+    /// A summary for people: programs have read every line.
+    fn finish(&self, out: Out) {
         self.bar.finish_and_clear();
+        if out.is_json() {
+            return;
+        }
         note(&format!(
             "{} accepted, {} had been accepted before, {} failed",
             self.accepted, self.replayed, self.failed

@@ -91,8 +91,11 @@ async fn try_submit(
 }
 
 fn read(text: &str) -> Result<(Asking, Terms), Failure> {
-    let line: Line = serde_json::from_str(text)
-        .map_err(|error| Failure::new(Kind::BadLine, format!("not a job: {error}")))?;
+    let line: Line = serde_json::from_str(text).map_err(|error| {
+        // The reader counts lines within this text, which is one line of the file.
+        let error = error.to_string().replace(" at line 1 column", " at column");
+        Failure::new(Kind::BadLine, format!("not a job: {error}"))
+    })?;
     let max = line.max_credits.map(|credits| match credits {
         Value::String(text) => positive_credits(&text),
         other => positive_credits(&other.to_string()),

@@ -160,36 +160,51 @@ impl Rig {
 
     /// Waits for the job's end, by its events.
     pub(crate) async fn ended(&self, job: &JobId) -> JobView {
-        let waiting = async {
-            let mut events = self.store.follow(job).await.expect("events");
-            loop {
-                let view = self.store.job(job).await.expect("a view").expect("the job");
-                if view.state().is_some_and(|state| state.is_terminal()) {
-                    return view;
-                }
-                events.next(500).await.expect("events");
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting)
-            .await
-            .expect("the job ends in time")
+        self.follow_until(job, None).await;
+        self.store.job(job).await.expect("a view").expect("the job")
     }
 
     /// Waits until the job's timeline shows an event so many times.
     pub(crate) async fn seen(&self, job: &JobId, event: &str, times: usize) {
+        self.follow_until(job, Some((event, times))).await;
+    }
+
+    /// Looks again after each event: for the job's end, or for an event so many times. A store that is
+    /// away for a moment is asked again when it is back.
+    async fn follow_until(&self, job: &JobId, wanted: Option<(&str, usize)>) {
         let waiting = async {
-            let mut events = self.store.follow(job).await.expect("events");
             loop {
-                let timeline = self.store.timeline(job).await.expect("a timeline");
-                if timeline.iter().filter(|line| line.event == event).count() >= times {
-                    return;
+                let Ok(mut events) = self.store.follow(job).await else {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
+                };
+                loop {
+                    if self.is_there(job, wanted).await {
+                        return;
+                    }
+                    if events.next(500).await.is_err() {
+                        break;
+                    }
                 }
-                events.next(500).await.expect("events");
             }
         };
         tokio::time::timeout(PATIENCE, waiting)
             .await
-            .expect("the event comes in time");
+            .unwrap_or_else(|_| panic!("{job} does not get there in time"));
+    }
+
+    async fn is_there(&self, job: &JobId, wanted: Option<(&str, usize)>) -> bool {
+        match wanted {
+            None => {
+                let view = self.store.job(job).await.ok().flatten();
+                view.and_then(|view| view.state())
+                    .is_some_and(|state| state.is_terminal())
+            }
+            Some((event, times)) => {
+                let timeline = self.store.timeline(job).await.unwrap_or_default();
+                timeline.iter().filter(|line| line.event == event).count() >= times
+            }
+        }
     }
 
     /// How many generations the provider started, by submission key.
@@ -230,7 +245,9 @@ impl Rig {
 }
 
 pub(crate) fn video(duration_ms: u64, sim: Value) -> Value {
-    json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms, "sim": sim})
+    let mut params = json!({"image_url": "http://127.0.0.1/x.png", "duration_ms": duration_ms});
+    params["sim"] = sim;
+    params
 }
 
 /// A hook that lets a worker die at a named point: the first `deaths` times it is reached, time stops
