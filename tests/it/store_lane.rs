@@ -257,3 +257,28 @@ async fn the_sweep_repairs_a_lane_that_stands_still() {
     tick(&store).await;
     assert_eq!(ids(claim(&store, "w1", 10).await), [first, second]);
 }
+
+#[tokio::test]
+async fn a_new_job_never_overtakes_those_that_wait() {
+    let url = fresh_url();
+    let with = |max_active| Options {
+        max_active,
+        ..options()
+    };
+    let narrow = Store::open(&url, with(1)).await.expect("a store").at(T0);
+    let acme = funded(&narrow, "acme", 9).await;
+    let first = submit(&narrow, &acme, Priority::Normal).await;
+    let second = submit(&narrow, &acme, Priority::Normal).await;
+    // The limit was raised: there would be room for this one at once.
+    let wide = Store::open(&url, with(5)).await.expect("a store").at(T0);
+    let third = submit(&wide, &acme, Priority::Normal).await;
+    let running = claim(&wide, "w1", 9).await;
+    assert_eq!(running[0].job, first);
+    assert_eq!(running.len(), 1);
+    settle(&wide, &running[0], &settlement(1)).await;
+    let running = claim_one(&wide, "w1").await;
+    assert_eq!(running.job, second);
+    settle(&wide, &running, &settlement(1)).await;
+    assert_eq!(claim_one(&wide, "w1").await.job, third);
+    assert_sound(&wide).await;
+}

@@ -51,7 +51,7 @@ local function start(stream, entry, id)
   local job = load_job(id)
   if not job or job.state ~= 'queued' or job.entry ~= entry then return drop(stream, entry) end -- guard: stale_entry
   local state = nil
-  if job.cancel_at > 0 then state = 'cancelled' end
+  if job.cancel_at > 0 then state = 'cancelled' end -- guard: claim_cancelled
   if part.now >= (job.deadline_at > 0 and job.deadline_at or job.ttl_at) then state = 'timed_out' end -- guard: claim_deadline
   if state then
     commit_end(part, plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '',

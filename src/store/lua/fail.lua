@@ -11,7 +11,7 @@ local part, action = load_part(), ARGV[4]
 local job = load_job(ARGV[2])
 if not job or job.token ~= ARGV[3] then return { 'fenced' } end -- guard: fail_fence
 if ENDINGS[job.state] then return { job.state == 'succeeded' and 'fenced' or job.state } end -- guard: fail_once
-if job.state ~= 'running' then return { 'fenced' } end
+if job.state ~= 'running' then return { 'fenced' } end -- guard: fail_running
 if ARGV[10] == '1' then job.open_submission = '' end
 local o = { state = 'failed', class = ARGV[5], capture = 0, absorbed = 0, by = 'worker', detail = ARGV[5] }
 if job.cancel_at > 0 then -- guard: fail_cancelled

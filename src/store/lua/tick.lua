@@ -39,7 +39,7 @@ local due = due_members(KEYS[2], now)
 for _, id in ipairs(due) do
   local job = load_job(id)
   redis.call('ZREM', KEYS[2], id)
-  if job and job.state == 'scheduled' then
+  if job and job.state == 'scheduled' then -- guard: due_scheduled
     if redis.call('SISMEMBER', active_key(job.account, job.queue), id) == 1 then
       enqueue(id, job.queue, job.stage ~= '' and 'resume' or job.class)
     else

@@ -113,7 +113,7 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
     local grant, amount = slices[i].grant, slices[i].give_back
     if amount > 0 and is_due(grant, now) then
       local until_ms = grant.expires + GRACE_MS
-      if our_fault and grant.kind ~= 'grace' and until_ms > now then
+      if our_fault and grant.kind ~= 'grace' and until_ms > now then -- guard: grace_once
         grant = grant_for(acct, 'grace', until_ms)
       else
         grant = nil

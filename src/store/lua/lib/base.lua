@@ -27,7 +27,7 @@ local function load_part()
     now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
-  part.now = math.max(now, tonumber(v[4] or '0'))
+  part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
   return part
 end
 

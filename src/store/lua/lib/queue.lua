@@ -31,7 +31,7 @@ local function plan_admit(account, queue, max_active, freed, leaving)
   local room = math.min(max_active - active, 100)
   if room <= 0 then return plan end
   for _, job in ipairs(redis.call('ZRANGE', lane_key(account, queue), 0, room - 1)) do
-    if job ~= leaving then
+    if job ~= leaving then -- guard: ended_stays_ended
       plan.jobs[#plan.jobs + 1] = { id = job, class = redis.call('HGET', key('job', job), 'class') }
     end
   end
