@@ -166,9 +166,15 @@ impl<'a> Attempt<'a> {
                 // Some providers list one file under two addresses: it is one output.
                 Ok(output) if stored.iter().any(|known| known.is_same_file(&output)) => {}
                 Ok(output) => stored.push(output),
-                Err(Trouble::Again(error) | Trouble::Ours(error)) => {
+                Err(Trouble::Again(error)) => {
                     tracing::warn!(job.id = self.job.job.as_str(), %error, "failed to take an output in");
                     return Ok(None);
+                }
+                Err(Trouble::Ours(error)) => {
+                    // Not the provider's fault, and no reason to pay it again: another worker, or this
+                    // one later, goes on from the same record.
+                    tracing::error!(job.id = self.job.job.as_str(), %error, "failed to keep an output");
+                    return Err(Setback::PutBack("the artifact folder cannot be written"));
                 }
                 Err(Trouble::Hopeless(error)) => {
                     let message = error.to_string();

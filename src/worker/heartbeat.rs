@@ -57,7 +57,10 @@ pub(super) async fn run_control(house: Arc<House>, stop: CancellationToken) {
                 () = stop.cancelled() => return,
                 woken = waker.wait(WAIT_MS) => woken,
             };
-            let Ok(partitions) = woken else { break };
+            let Ok(partitions) = woken else {
+                tokio::time::sleep(patience.next()).await;
+                break;
+            };
             patience.reset();
             for partition in partitions {
                 beat(&house, partition).await;

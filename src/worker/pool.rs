@@ -126,7 +126,7 @@ impl Pool {
                 Ok(None)
             }
             ClaimOutcome::Claimed(claimed) => {
-                self.house.identity.set_joined(partition, true);
+                self.house.identity.note_joined(partition, &worker);
                 for job in claimed.jobs {
                     let slots = permits.iter_mut().find(|(queue, _)| *queue == job.queue);
                     let permit = slots.and_then(|(_, free)| free.pop());

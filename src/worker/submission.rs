@@ -119,7 +119,7 @@ impl Attempt<'_> {
         submission: &Submission,
     ) -> Result<(Option<Handle>, Answer), Setback> {
         let mut perhaps_sent = self.job.stage != Stage::Fresh;
-        // Where the last worker came as far as a handle, the intent stands already.
+        // Behind a handle the intent stands already: this is the same submission once more.
         if self.job.stage != Stage::Handle {
             let step = Step::Intent {
                 submission: submission.number,

@@ -21,9 +21,11 @@ const OPEN_MAX: usize = 30;
 const SLOTS: &str = "image=6,video=6,audio=4,training=2";
 
 fn durable() -> PrivateRedis {
+    // With `everysec` a server whose disk is slow keeps acknowledged writes back for a moment, and a
+    // SIGKILL in that moment would lose them.
     let options = RedisOptions {
         append_only: true,
-        extra: Vec::new(),
+        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
     };
     PrivateRedis::start(options).expect("a private Redis")
 }

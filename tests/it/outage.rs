@@ -7,9 +7,11 @@ use crate::support::rig::Rig;
 use crate::support::*;
 
 fn durable() -> PrivateRedis {
+    // With `everysec` a server whose disk is slow keeps acknowledged writes back for a moment, and a
+    // SIGKILL in that moment would lose them.
     let options = RedisOptions {
         append_only: true,
-        extra: Vec::new(),
+        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
     };
     PrivateRedis::start(options).expect("a private Redis")
 }

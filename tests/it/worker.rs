@@ -351,3 +351,22 @@ async fn a_provider_that_cannot_be_found_costs_nothing() {
     worker.drain().await;
     rig.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_folder_that_cannot_be_written_pays_no_provider_twice() {
+    let rig = Rig::new().await;
+    let acme = account("acme");
+    rig.fund(&acme, 100).await;
+    let worker = rig.worker(None);
+    let incoming = rig.artifacts.path().join(".incoming");
+    std::fs::remove_dir_all(&incoming).expect("take the folder away");
+    let job = rig.image(&acme, json!({})).await.job;
+    rig.seen(&job, "deferred", 1).await;
+    std::fs::create_dir(&incoming).expect("bring the folder back");
+    let view = rig.ended(&job).await;
+    assert_eq!(view.text("state"), "succeeded", "{view:?}");
+    assert_eq!(view.number("tries"), 0);
+    assert_eq!(rig.started_for(&job).await, 1);
+    worker.drain().await;
+    rig.assert_sound().await;
+}

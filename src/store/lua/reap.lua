@@ -84,4 +84,4 @@ for _, worker in ipairs(workers) do
     redis.call('ZADD', KEYS[6], int(part.now), worker)
   end
 end
-return { 'reaped', lapsed, taken, int(orphans), is_full() and '1' or '' }
+return { 'reaped', lapsed, taken, int(orphans), (is_full() or #lapsed >= 10) and '1' or '' }

@@ -30,7 +30,7 @@ pub(crate) struct Rig {
     pub(crate) producer: Producer,
     pub(crate) provider_url: String,
     provider_files: Vec<(String, String)>,
-    artifacts: tempfile::TempDir,
+    pub(crate) artifacts: tempfile::TempDir,
     _simulator: DropGuard,
     operations: AtomicU32,
 }
