@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::compare::Differences;
+use super::compare::{Difference, Differences};
 use super::fold::Fold;
 use crate::domain::ids::JobId;
 use crate::store::{AccountSnapshot, Error, JobSnapshot, Store};
@@ -20,21 +20,6 @@ const PAGE: usize = 1_000;
 const CHUNK: usize = 100;
 /// How often a partition with differences is looked at before they are reported.
 const LOOKS: u32 = 3;
-
-/// One thing that is not as the journal says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// Where.
-    pub partition: u16,
-    /// Whose; `None` where it is about the partition's journal as a whole.
-    pub account: Option<String>,
-    /// Which figure or fact.
-    pub what: String,
-    /// What the journal says.
-    pub expected: String,
-    /// What the store holds.
-    pub found: String,
-}
 
 /// What an audit found. Amounts are micro-credits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -2,9 +2,25 @@
 
 use std::fmt::Display;
 
-use super::audit::Difference;
+use serde::Serialize;
+
 use super::fold::{AccountFold, Fold, Hold};
 use crate::store::{AccountSnapshot, JobSnapshot};
+
+/// One thing that is not as the journal says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Where.
+    pub partition: u16,
+    /// Whose; `None` where it is about the partition's journal as a whole.
+    pub account: Option<String>,
+    /// Which figure or fact.
+    pub what: String,
+    /// What the journal says.
+    pub expected: String,
+    /// What the store holds.
+    pub found: String,
+}
 
 /// Collects the differences of one partition.
 pub(super) struct Differences {

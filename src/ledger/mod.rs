@@ -6,4 +6,5 @@ pub mod audit;
 mod compare;
 mod fold;
 
-pub use audit::{Difference, Report, audit};
+pub use audit::{Report, audit};
+pub use compare::Difference;

@@ -38,23 +38,29 @@ impl Store {
     /// Follows the events of a partition from now on.
     pub async fn follow_partition(&self, partition: u16) -> Result<EventReader, Error> {
         let stream = self.keys(partition)?.part("events");
-        let mut ask = redis::pipe();
-        ask.cmd("XREVRANGE")
-            .arg(&stream)
-            .arg("+")
-            .arg("-")
-            .arg("COUNT")
-            .arg(1);
-        let (last,): (Vec<(String, Vec<String>)>,) = self.read("XREVRANGE", &ask).await?;
-        let cursor = last
-            .into_iter()
-            .next()
-            .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+        let cursor = self.last_entry(&stream).await?;
         Ok(EventReader {
             connection: self.inner.connections.dedicated().await?,
             stream,
             cursor,
         })
+    }
+}
+
+impl Store {
+    /// The id of a stream's newest entry, `0-0` where it has none: whoever reads on from there sees
+    /// everything that comes from now on.
+    pub(super) async fn last_entry(&self, stream: &str) -> Result<String, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("XREVRANGE")
+            .arg(stream)
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(1);
+        let (last,): (Vec<(String, Vec<String>)>,) = self.read("XREVRANGE", &ask).await?;
+        let newest = last.into_iter().next().map(|(id, _)| id);
+        Ok(newest.unwrap_or_else(|| "0-0".to_owned()))
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::LazyLock;
 
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const HOLD: &str = include_str!("lua/lib/hold.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
+const UPKEEP: &str = include_str!("lua/lib/upkeep.lua");
 
 /// A script of the store, ready to be called by its hash.
 pub(super) struct Script {
@@ -74,8 +76,10 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push('\n');
         text.push_str(match part {
             "account" => ACCOUNT,
+            "hold" => HOLD,
             "queue" => QUEUE,
             "job" => JOB,
+            "upkeep" => UPKEEP,
             _ => BASE,
         });
     }

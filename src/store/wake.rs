@@ -32,18 +32,7 @@ impl Store {
         let mut waker = self.ready_waker().await?;
         for partition in 0..self.partitions() {
             let stream = self.keys(partition)?.part("control");
-            let mut ask = redis::pipe();
-            ask.cmd("XREVRANGE")
-                .arg(&stream)
-                .arg("+")
-                .arg("-")
-                .arg("COUNT")
-                .arg(1);
-            let (last,): (Vec<(String, Vec<String>)>,) = self.read("XREVRANGE", &ask).await?;
-            let cursor = last
-                .into_iter()
-                .next()
-                .map_or_else(|| "0-0".to_owned(), |(id, _)| id);
+            let cursor = self.last_entry(&stream).await?;
             waker.seen(partition, vec![(stream, cursor)]);
         }
         Ok(waker)

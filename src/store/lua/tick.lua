@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- tick: everything that falls due by itself, in bounded batches.
--- uses: base, account, queue, job
+-- uses: base, account, hold, queue, job, upkeep
 -- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
 --      7 part:dead  8 part:lanes  9 part:queues  10 part:gone
 -- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema
@@ -68,58 +68,28 @@ for _, account in ipairs(expiring) do
   if not acct or not commit_account(acct) then redis.call('ZREM', KEYS[6], account) end
 end
 
--- 4. Finished jobs that nobody has to keep any more.
+-- 4. Finished jobs that nobody has to keep any more. A dead letter is kept on its own clock.
 local forgotten = 0
-local function forget(id)
-  local v = redis.call('HMGET', key('job', id), 'account', 'idem')
-  if v[1] then
-    redis.call('ZREM', key('jobs', v[1]), id)
-    if v[2] then redis.call('DEL', key('idem', v[1] .. ':' .. v[2])) end
-  end
-  redis.call('DEL', key('job', id), key('payload', id), key('work', id), key('timeline', id))
-  redis.call('ZREM', KEYS[4], id)
-  redis.call('ZREM', KEYS[5], id)
-  forgotten = forgotten + 1
-end
 for _, id in ipairs(due_members(KEYS[4], now - tonumber(ARGV[4]))) do
   if redis.call('ZSCORE', KEYS[5], id) then
-    redis.call('ZREM', KEYS[4], id) -- a dead letter is kept on its own clock
+    redis.call('ZREM', KEYS[4], id)
   else
-    forget(id)
+    forget_job(id)
+    forgotten = forgotten + 1
   end
 end
-for _, id in ipairs(due_members(KEYS[5], now - tonumber(ARGV[5]))) do forget(id) end
+for _, id in ipairs(due_members(KEYS[5], now - tonumber(ARGV[5]))) do
+  forget_job(id)
+  forgotten = forgotten + 1
+end
 
--- 5. Consumers of dead workers, only where nothing is pending under them.
-for _, worker in ipairs(due_members(KEYS[10], now - lease_ms)) do
-  local pending = 0
-  for _, queue in ipairs(redis.call('SMEMBERS', KEYS[9])) do
-    for _, class in ipairs({ 'resume', 'high', 'normal', 'low' }) do
-      local stream = key('ready', queue .. ':' .. class)
-      local rows = redis.pcall('XPENDING', stream, GROUP, '-', '+', 1, worker)
-      if not rows.err and #rows == 0 then redis.call('XGROUP', 'DELCONSUMER', stream, GROUP, worker) end -- guard: consumer_empty
-      if not rows.err then pending = pending + #rows end
-    end
-  end
-  redis.call('ZREM', KEYS[10], worker)
-  if pending > 0 then redis.call('SADD', PREFIX .. 'part:reaping', worker) end
-  redis.call('HDEL', PREFIX .. 'part:workers', worker)
-  redis.call('DEL', key('stops', worker))
-end
+-- 5. Dead workers: their consumers soon, their names, which stay refused, after a day.
+for _, worker in ipairs(due_members(KEYS[10], now - lease_ms)) do forget_worker(worker) end
 for _, worker in ipairs(due_members(KEYS[7], now - GRACE_MS)) do redis.call('ZREM', KEYS[7], worker) end
 
--- 6. Lanes that have room but did not move: a repair, so it looks at the ones longest unseen.
+-- 6. Lanes: a repair, so it looks at the ones longest unseen.
 local admitted = 0
-for _, lane in ipairs(redis.call('ZRANGE', KEYS[8], 0, 9)) do
-  local account, queue = string.match(lane, '^(.*):([^:]*)$')
-  local head = redis.call('ZRANGE', key('lane', lane), 0, 0)[1]
-  local limit = head and tonumber(redis.call('HGET', key('job', head), 'max_active') or '1') or 1
-  local plan = plan_admit(account, queue, limit, 0, '')
-  redis.call('ZADD', KEYS[8], 'XX', int(now), lane)
-  if not head then redis.call('ZREM', KEYS[8], lane) end
-  commit_admit(plan)
-  admitted = admitted + #plan.jobs
-end
+for _, lane in ipairs(redis.call('ZRANGE', KEYS[8], 0, 9)) do admitted = admitted + repair_lane(part, lane) end
 
 more = #over >= batch or #due >= batch or #expiring >= batch or forgotten >= batch
 return { 'ticked', int(#due), int(#over), int(#expiring), int(forgotten), int(admitted), more and '1' or '' }
