@@ -370,3 +370,50 @@ async fn an_artifact_folder_that_cannot_be_written_pays_no_provider_twice() {
     worker.drain().await;
     rig.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_07_a_dead_workers_job_is_taken_over_within_one_lease_and_one_sweep() {
+    let rig = Rig::new().await;
+    let acme = account("acme");
+    rig.fund(&acme, 500).await;
+    let doomed = rig.worker_with(None, 1);
+    let job = rig
+        .video(&acme, 5_000, json!({"delay_ms": 2_500}))
+        .await
+        .job;
+    rig.seen(&job, "handle", 1).await;
+    // The heir sweeps, its only slot is taken, and new work waits for that slot already.
+    let heir = rig.worker_with(None, 1);
+    let busy = rig
+        .video(&acme, 5_000, json!({"delay_ms": 2_000}))
+        .await
+        .job;
+    rig.seen(&busy, "handle", 1).await;
+    let new = rig.video(&acme, 5_000, json!({})).await.job;
+    let dead_at = rig.store.server_ms().await.expect("the time");
+    doomed.abort().await;
+
+    assert_eq!(rig.ended(&job).await.text("state"), "succeeded");
+    assert_eq!(rig.ended(&new).await.text("state"), "succeeded");
+    let taken_after_ms = last_at(&rig, &job, "taken_back").await - dead_at;
+    // Lease 1,000 ms, sweep 200 ms; the rest is for a machine that is busy with other tests.
+    assert!(taken_after_ms <= 1_000 + 200 + 600, "{taken_after_ms} ms");
+    let (again, first) = (
+        last_at(&rig, &job, "running").await,
+        last_at(&rig, &new, "running").await,
+    );
+    assert!(
+        again <= first,
+        "a job that was taken over goes ahead of new work"
+    );
+    heir.drain().await;
+    rig.assert_sound().await;
+}
+
+/// When an event stands in a job's timeline for the last time, ms since 1970.
+async fn last_at(rig: &Rig, job: &meterline::domain::ids::JobId, event: &str) -> u64 {
+    let timeline = rig.store.timeline(job).await.expect("a timeline");
+    let line = timeline.iter().rfind(|line| line.event == event);
+    line.unwrap_or_else(|| panic!("no {event} in {timeline:?}"))
+        .at_ms
+}
