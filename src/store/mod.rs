@@ -4,6 +4,7 @@
 //! script answers is a closed enum here; [`Error`] is left for calls that have no outcome.
 
 mod accounts;
+mod acts;
 mod attempts;
 mod connection;
 mod error;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use accounts::{AccountView, GrantKind, GrantOutcome, GrantRequest, GrantView, Opened};
+pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,

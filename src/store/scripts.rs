@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 const BASE: &str = include_str!("lua/lib/base.lua");
+const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
@@ -76,6 +77,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push('\n');
         text.push_str(match part {
             "account" => ACCOUNT,
+            "acts" => ACTS,
             "hold" => HOLD,
             "queue" => QUEUE,
             "job" => JOB,
