@@ -73,7 +73,8 @@ impl Report {
     }
 }
 
-async fn audit_partition(store: &Store, partition: u16) -> Result<Report, Error> {
+/// Audits one partition, once.
+pub async fn audit_partition(store: &Store, partition: u16) -> Result<Report, Error> {
     // The head first: whatever it names must be found in the journal and among the accounts.
     let head = store.journal_head(partition).await?;
     let accounts = account_snapshots(store, partition).await?;

@@ -22,6 +22,16 @@ pub struct Difference {
     pub found: String,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(account) = &self.account {
+            write!(f, "{account}: ")?;
+        }
+        let (what, expected, found) = (&self.what, &self.expected, &self.found);
+        write!(f, "{what}: the journal says {expected}, the store holds {found}")
+    }
+}
+
 /// Collects the differences of one partition.
 pub(super) struct Differences {
     partition: u16,

@@ -6,5 +6,5 @@ pub mod audit;
 mod compare;
 mod fold;
 
-pub use audit::{Report, audit};
+pub use audit::{Report, audit, audit_partition};
 pub use compare::Difference;

@@ -9,6 +9,7 @@ mod attempts;
 mod connection;
 mod error;
 mod events;
+mod freeze;
 mod jobs;
 mod journal;
 mod keys;
@@ -32,6 +33,7 @@ pub use attempts::{
 pub use connection::ConnectionOptions;
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage};
 pub use server::ServerReport;
