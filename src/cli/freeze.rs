@@ -130,10 +130,7 @@ pub(super) async fn set(call: &Call, scope: Scope, signed: Signed) -> Result<Exi
         FreezeOutcome::Already(frozen) => (frozen, "already"),
         FreezeOutcome::UnknownAccount => {
             let Scope::Account(account) = &act.scope else {
-                return Err(Failure::new(
-                    Kind::StoreError,
-                    "a partition is no account",
-                ));
+                return Err(Failure::new(Kind::StoreError, "a partition is no account"));
             };
             return Err(Failure::unknown_account(account));
         }
@@ -215,11 +212,7 @@ fn clear_text(was: &Frozen, parked: u32, replayed: bool, still: &[String]) -> St
     text
 }
 
-async fn prepare(
-    call: &Call,
-    scope: Scope,
-    signed: Signed,
-) -> Result<(Store, FreezeAct), Failure> {
+async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, FreezeAct), Failure> {
     if signed.reason.trim().is_empty() {
         return Err(Failure::new(Kind::Usage, "--reason must say why"));
     }
@@ -234,7 +227,10 @@ async fn prepare(
         let there = store.partitions();
         return Err(Failure::new(
             Kind::Usage,
-            format!("there is no partition {partition}: they are 0 to {}", there - 1),
+            format!(
+                "there is no partition {partition}: they are 0 to {}",
+                there - 1
+            ),
         ));
     }
     let act = FreezeAct {

@@ -3,8 +3,9 @@
 //! The journal is the truth of last resort. Nothing here writes.
 
 pub mod audit;
+mod books;
 mod compare;
 mod fold;
 
-pub use audit::{Report, audit, audit_partition};
+pub use audit::{Report, audit, audit_partition, audit_partitions};
 pub use compare::Difference;

@@ -35,7 +35,7 @@ pub use error::Error;
 pub use events::{Event, EventReader};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
-pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};

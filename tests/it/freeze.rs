@@ -42,11 +42,7 @@ async fn freeze(store: &Store, scope: Scope) {
 
 /// Clears, and returns how many jobs had been put off.
 async fn clear(store: &Store, scope: Scope) -> u32 {
-    match store
-        .clear(&act(scope, "clear-1"))
-        .await
-        .expect("clear")
-    {
+    match store.clear(&act(scope, "clear-1")).await.expect("clear") {
         ClearOutcome::Cleared {
             parked,
             replayed: false,
@@ -151,7 +147,10 @@ async fn promise_11_a_claim_puts_a_frozen_accounts_job_off_and_a_clear_lets_it_g
     tick_through(&store, T0 + 1_000, T0 + 130_000).await;
     let late = store.at(T0 + 130_000);
     assert_eq!(state_of(&late, &put_off).await, "scheduled");
-    assert_eq!(late.timeline(&put_off).await.expect("timeline").len(), lines);
+    assert_eq!(
+        late.timeline(&put_off).await.expect("timeline").len(),
+        lines
+    );
     assert!(claim(&late, "w2", 5).await.is_empty());
 
     assert_eq!(clear(&late, only("acme")).await, 1);
@@ -213,12 +212,17 @@ async fn a_freeze_and_a_clear_happen_once_and_are_told_again() {
     let (store, raw) = store_and_raw(options()).await;
     funded(&store, "acme", 100).await;
     let freeze_1 = act(only("acme"), "op-1");
-    let outcome = store.freeze(&freeze_1, &["available differs".to_owned()]).await;
+    let outcome = store
+        .freeze(&freeze_1, &["available differs".to_owned()])
+        .await;
     let FreezeOutcome::Frozen { frozen, .. } = outcome.expect("freeze") else {
         panic!("it was not frozen before");
     };
     assert_eq!(frozen.differed, ["available differs"]);
-    assert_eq!(store.frozen(0).await.expect("frozen"), std::slice::from_ref(&frozen));
+    assert_eq!(
+        store.frozen(0).await.expect("frozen"),
+        std::slice::from_ref(&frozen)
+    );
 
     let before = raw.dump().await;
     let again = store.freeze(&freeze_1, &[]).await.expect("freeze");
@@ -239,7 +243,11 @@ async fn a_freeze_and_a_clear_happen_once_and_are_told_again() {
     assert_eq!(wrong, ClearOutcome::Mismatch);
     let not = store.clear(&act(whole(), "op-4")).await.expect("clear");
     assert_eq!(not, ClearOutcome::NotFrozen);
-    assert_eq!(raw.dump().await, before, "refusals and replays change nothing");
+    assert_eq!(
+        raw.dump().await,
+        before,
+        "refusals and replays change nothing"
+    );
 
     clear(&store, only("acme")).await;
     // The first freeze is sent again by a client that never had its answer: it freezes nothing.
