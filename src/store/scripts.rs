@@ -135,6 +135,10 @@ registry! {
     REAP = "reap";
     TICK = "tick";
     FREEZE = "freeze";
+    ROUND = "round";
+    TRIM = "trim";
+    FORGET_ACTS = "forget_acts";
+    AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
 }

@@ -5,6 +5,7 @@ mod chaos;
 mod cli;
 mod config;
 mod freeze;
+mod journal;
 mod ledger;
 mod ledger_audit;
 mod ledger_doc;
