@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sha1::{Digest, Sha1};
 
+use super::compare::row_amounts;
 use crate::store::{JournalBody, JournalEntry, Opening, TrimmedHead};
 
 /// Faults kept; more would say nothing more.
@@ -224,7 +225,12 @@ impl Fold {
             account.grants.clone_from(&body.grants);
             return;
         }
-        if balances == account.balances && body.grants == account.grants {
+        // Entries carry rows as the store had them: one that was changed by hand stands in the entries
+        // booked since. After a clear the rows of the store count, where they add up to what the
+        // postings say: in which grant credit stands is the operator's word, how much there is never.
+        let is_cleared = opening.round == 0 && add_up(&body.grants, &balances);
+        if balances == account.balances && (body.grants == account.grants || is_cleared) {
+            account.grants.clone_from(&body.grants);
             self.wrong_openings.remove(&body.account);
             return;
         }
@@ -407,6 +413,19 @@ fn post(body: &JournalBody, book: &str) -> i64 {
 /// What the account paid: the revenue without what the platform put in itself.
 fn captured(body: &JournalBody) -> i64 {
     post(body, "revenue") + post(body, "absorbed")
+}
+
+/// Whether the rows of all grants come to what is available and held.
+fn add_up(grants: &BTreeMap<String, String>, balances: &Balances) -> bool {
+    let (mut remaining, mut pinned) = (0, 0);
+    for row in grants.values() {
+        let Some((free, kept)) = row_amounts(row) else {
+            return false;
+        };
+        remaining += free;
+        pinned += kept;
+    }
+    (remaining, pinned) == (balances.available, balances.held)
 }
 
 /// A row with nothing remaining and nothing pinned is taken out of the grants.

@@ -9,6 +9,7 @@ mod journal;
 mod ledger;
 mod ledger_audit;
 mod ledger_doc;
+mod ledger_watch;
 mod making;
 mod media;
 mod outage;
