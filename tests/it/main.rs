@@ -30,6 +30,7 @@ mod store_random;
 mod store_server;
 mod store_settle;
 mod store_submit;
+mod store_time;
 mod support;
 mod tidy;
 mod worker;

@@ -29,6 +29,9 @@ async fn of(store: &Store, partition: u16) -> Result<Value, Failure> {
         Some(last) => serde_json::from_str(&last.report).unwrap_or_else(|_| json!({})),
         None => json!({"ok": null}),
     };
+    let set_back = store.clock_set_back(partition).await?;
+    value["clock_set_back_ms"] = json!(set_back.map(|set| set.by_ms));
+    value["clock_set_back_at_ms"] = json!(set_back.map(|set| set.at_ms));
     value["partition"] = json!(partition);
     value["frozen"] = json!(frozen);
     value["auditor"] = json!(last.as_ref().map(|last| &last.auditor));
@@ -71,5 +74,17 @@ fn text(values: &[Value]) -> String {
             word("auditor"),
         ]);
     }
-    rows(&list, "no partitions")
+    let mut text = rows(&list, "no partitions");
+    for value in values {
+        let (at, by) = (&value["clock_set_back_at_ms"], &value["clock_set_back_ms"]);
+        let at = at.as_i64().and_then(rfc3339);
+        if let (Some(at), Some(by)) = (at, by.as_u64()) {
+            let by = duration(by);
+            text.push_str(&format!(
+                "\nthe clock of partition {} was set back by {by} at {at}: the server's had been ahead",
+                value["partition"]
+            ));
+        }
+    }
+    text
 }
