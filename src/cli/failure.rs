@@ -87,8 +87,12 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
-    /// The account is frozen or closed.
+    /// The account is closed.
     AccountClosed,
+    /// The account or its partition stands still until an operator clears it.
+    Frozen,
+    /// Nothing is frozen there.
+    NotFrozen,
     /// The idempotency key belongs to another request.
     KeyMismatch,
     /// The quote is gone.
@@ -152,6 +156,8 @@ impl Kind {
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
             Self::AccountClosed => "account_closed",
+            Self::Frozen => "frozen",
+            Self::NotFrozen => "not_frozen",
             Self::KeyMismatch => "key_mismatch",
             Self::QuoteExpired => "quote_expired",
             Self::AboveMax => "above_max",
@@ -200,6 +206,8 @@ impl Kind {
             | Self::NoPrice => Exit::Usage,
             Self::UnknownAccount | Self::UnknownJob => Exit::NotFound,
             Self::AccountClosed
+            | Self::Frozen
+            | Self::NotFrozen
             | Self::KeyMismatch
             | Self::QuoteExpired
             | Self::AboveMax
@@ -338,6 +346,9 @@ impl From<SubmitRefusal> for Failure {
         match refusal {
             SubmitRefusal::UnknownAccount(_) => of(Kind::UnknownAccount),
             SubmitRefusal::AccountClosed(_) => of(Kind::AccountClosed),
+            SubmitRefusal::Frozen { account, reason } => of(Kind::Frozen)
+                .with("account", account)
+                .with("reason", reason),
             SubmitRefusal::KeyMismatch(job) => of(Kind::KeyMismatch).with("job", job),
             SubmitRefusal::QuoteExpired => of(Kind::QuoteExpired),
             SubmitRefusal::AboveMax { ceiling } => {

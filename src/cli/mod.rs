@@ -7,6 +7,7 @@ mod audit;
 mod config;
 mod demo;
 mod failure;
+mod freeze;
 mod house;
 mod job;
 mod jobs;
@@ -93,6 +94,8 @@ enum Command {
     #[command(subcommand)]
     Worker(worker::Command),
     Audit(audit::Args),
+    #[command(subcommand)]
+    Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -219,6 +222,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Queue(_)
         | Command::Worker(_)
         | Command::Audit(_)
+        | Command::Freeze(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -237,6 +241,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
         }
     })

@@ -172,11 +172,21 @@ impl Store {
 
     /// Every open job of a partition: each has a hold.
     pub async fn open_jobs(&self, partition: u16) -> Result<Vec<JobId>, Error> {
+        self.open_jobs_page(partition, 0, usize::MAX >> 1).await
+    }
+
+    /// So many open jobs of a partition from a rank on, in the order of their clocks.
+    pub async fn open_jobs_page(
+        &self,
+        partition: u16,
+        rank: usize,
+        limit: usize,
+    ) -> Result<Vec<JobId>, Error> {
         let mut ask = redis::pipe();
         ask.cmd("ZRANGE")
             .arg(self.keys(partition)?.part("deadlines"))
-            .arg(0)
-            .arg(-1);
+            .arg(rank)
+            .arg(rank.saturating_add(limit).saturating_sub(1));
         let (ids,): (Vec<String>,) = self.read("deadlines", &ask).await?;
         Ok(ids
             .into_iter()

@@ -6,9 +6,11 @@
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
-//! - `sweep`: does for all what falls due, and takes jobs back from the dead.
+//! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `books`: openings of the journal, its trimming, and the log of acts.
 
 mod attempt;
+mod books;
 mod conclude;
 mod heartbeat;
 mod identity;
@@ -127,6 +129,9 @@ impl Worker {
         worker
             .tasks
             .spawn(sweep::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(books::run(Arc::clone(house), stop.clone()));
         worker
     }
 

@@ -4,6 +4,8 @@ mod catalogue;
 mod chaos;
 mod cli;
 mod config;
+mod freeze;
+mod journal;
 mod ledger;
 mod ledger_audit;
 mod ledger_doc;
