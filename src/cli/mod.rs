@@ -10,7 +10,9 @@ mod failure;
 mod house;
 mod job;
 mod jobs;
+mod obligation;
 mod output;
+mod provider;
 mod queue;
 mod quote;
 mod request;
@@ -92,6 +94,10 @@ enum Command {
     Queue(queue::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Provider(provider::Command),
+    #[command(subcommand)]
+    Obligation(obligation::Command),
     Audit(audit::Args),
     #[command(subcommand)]
     Config(config::Command),
@@ -218,6 +224,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Account(_)
         | Command::Queue(_)
         | Command::Worker(_)
+        | Command::Provider(_)
+        | Command::Obligation(_)
         | Command::Audit(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
@@ -236,6 +244,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Provider(command) => provider::run(call, command).await,
+            Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
             Command::Config(command) => config::run(call, &command),
         }

@@ -3,6 +3,7 @@
 mod catalogue;
 mod chaos;
 mod cli;
+mod cog;
 mod config;
 mod ledger;
 mod ledger_audit;
