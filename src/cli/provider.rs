@@ -1,5 +1,6 @@
 //! `provider`: who makes the outputs, and whether they can be reached.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -7,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure, Kind};
+use super::house::House;
 use super::output::{rows, table};
 use super::{Call, config};
 use crate::domain::nearest::did_you_mean;
@@ -34,23 +36,37 @@ pub(super) struct LsArgs {}
     after_help = "Examples:\n  meterline provider check\n  meterline provider check cog --output json"
 )]
 pub(super) struct CheckArgs {
-    /// Only these
+    /// Only these; without a name, those that a tool has a route to
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
-    let providers = config::providers(&call.house()?)?;
+    let house = call.house()?;
+    let providers = config::providers(&house)?;
     match command {
-        Command::Ls(LsArgs {}) => ls(call, &all(&providers)),
-        Command::Check(args) if args.names.is_empty() => check(call, &all(&providers)).await,
+        Command::Ls(LsArgs {}) => {
+            let names = providers.names();
+            let all: Vec<_> = names.filter_map(|name| providers.get(name)).collect();
+            ls(call, &all)
+        }
+        Command::Check(args) if args.names.is_empty() => {
+            check(call, &routed(&house, &providers)).await
+        }
         Command::Check(args) => check(call, &named(&providers, &args.names)?).await,
     }
 }
 
-fn all(providers: &Providers) -> Vec<Arc<Engine>> {
-    let names = providers.names();
-    names.filter_map(|name| providers.get(name)).collect()
+/// Those that some tool has a route to.
+fn routed(house: &House, providers: &Providers) -> Vec<Arc<Engine>> {
+    let tools = house.loaded.catalogue.tools();
+    let names: BTreeSet<&str> = tools
+        .flat_map(|tool| tool.routes.iter().map(|route| route.provider.as_str()))
+        .collect();
+    names
+        .into_iter()
+        .filter_map(|name| providers.get(name))
+        .collect()
 }
 
 fn named(providers: &Providers, names: &[String]) -> Result<Vec<Arc<Engine>>, Failure> {
