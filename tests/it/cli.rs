@@ -3,6 +3,8 @@
 mod accounts;
 mod batch;
 mod lost_answers;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;
