@@ -12,6 +12,7 @@ const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
+const ADMISSION: &str = include_str!("lua/lib/admission.lua");
 const UPKEEP: &str = include_str!("lua/lib/upkeep.lua");
 
 /// A script of the store, ready to be called by its hash.
@@ -87,6 +88,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
+            "admission" => ADMISSION,
             "upkeep" => UPKEEP,
             _ => BASE,
         });

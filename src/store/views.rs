@@ -325,27 +325,6 @@ impl Store {
         Ok(workers.into_values().collect())
     }
 
-    /// Open obligations of all partitions: what providers may still bill us for.
-    pub async fn obligations(&self) -> Result<Vec<HashMap<String, String>>, Error> {
-        let mut all = Vec::new();
-        for partition in 0..self.partitions() {
-            let keys = self.keys(partition)?;
-            let mut ask = redis::pipe();
-            ask.cmd("ZRANGE")
-                .arg(keys.part("obligations"))
-                .arg(0)
-                .arg(-1);
-            let (ids,): (Vec<String>,) = self.read("obligations", &ask).await?;
-            for id in ids {
-                let mut ask = redis::pipe();
-                ask.cmd("HGETALL").arg(keys.obligation(&id));
-                let (fields,): (HashMap<String, String>,) = self.read("obligation", &ask).await?;
-                all.push(fields);
-            }
-        }
-        Ok(all)
-    }
-
     /// The server's clock, ms since 1970.
     pub async fn server_ms(&self) -> Result<u64, Error> {
         if self.now_ms > 0 {

@@ -14,6 +14,7 @@ mod books;
 mod conclude;
 mod heartbeat;
 mod identity;
+mod intent;
 mod outputs;
 mod patience;
 mod pool;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use intent::LeftOpen;
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
