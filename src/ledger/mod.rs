@@ -5,6 +5,9 @@
 pub mod audit;
 mod compare;
 mod fold;
+mod moved;
+pub mod statement;
 
 pub use audit::{Report, audit};
 pub use compare::Difference;
+pub use statement::{By, Line, Statement, statement};

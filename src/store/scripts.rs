@@ -6,6 +6,10 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const CREDIT: &str = include_str!("lua/lib/credit.lua");
+const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
+const CAPS: &str = include_str!("lua/lib/caps.lua");
+const OPERATION: &str = include_str!("lua/lib/operation.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
@@ -78,6 +82,10 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "credit" => CREDIT,
+            "calendar" => CALENDAR,
+            "caps" => CAPS,
+            "operation" => OPERATION,
             "hold" => HOLD,
             "queue" => QUEUE,
             "job" => JOB,
@@ -116,7 +124,13 @@ macro_rules! registry {
 registry! {
     INIT = "init";
     ACCOUNT_OPEN = "account";
+    ACCOUNT_SET = "account_set";
+    ACCOUNT_STATE = "account_state";
     GRANT = "grant";
+    REWARD = "reward";
+    ADJUST = "adjust";
+    REFUND = "refund";
+    PLAN = "plan";
     QUOTE = "quote";
     SUBMIT = "submit";
     CLAIM = "claim";

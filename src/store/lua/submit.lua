@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds a job's ceiling and queues the job, both or neither.
--- uses: base, account, hold, queue
+-- uses: base, account, calendar, caps, hold, queue
 -- KEYS 1 part:meta  2 acct  3 grants  4 job  5 payload  6 idem  7 quote  8 active  9 lane  10 ready
 --      11 timeline  12 jobs (of the account)  13 part:deadlines  14 part:due  15 part:journal
 --      16 part:events  17 part:queues  18 part:lanes
@@ -10,7 +10,8 @@
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
 --          | unknown_account | account_closed state | quote_expired | above_max ceiling_ucr
---          | queue_full | lane_full | insufficient need_ucr available_ucr
+--          | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
+--          | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 
 local account, job_id, need, queue, class = ARGV[2], ARGV[3], tonumber(ARGV[5]), ARGV[7], ARGV[8]
@@ -29,16 +30,19 @@ local quoted_until = ARGV[21] ~= '' and tonumber(redis.call('HGET', KEYS[7], 'ex
 if quoted_until <= part.now then return { 'quote_expired' } end -- guard: quote_alive
 if ARGV[22] ~= '' and need > tonumber(ARGV[22]) then return { 'above_max', ARGV[5] } end -- guard: max_credits
 if redis.call('ZCARD', KEYS[13]) >= tonumber(ARGV[17]) then return { 'queue_full' } end -- guard: queue_room
+local spent = spent_now(acct, part.now)
+local capped = over_cap(acct, spent, need)
+if capped then return capped end
 expire_due(acct, part.now)
 if acct.debt > 0 or acct.available < need then -- guard: sufficient
   return { 'insufficient', ARGV[5], int(acct.available - acct.debt) }
 end
-local max_active = acct.max_active > 0 and acct.max_active or tonumber(ARGV[16])
+local max_active = active_max(acct, queue, tonumber(ARGV[16]))
 local delay = tonumber(ARGV[15])
 local lane_length = redis.call('ZCARD', KEYS[9])
 local active = lane_length == 0 and redis.call('SCARD', KEYS[8]) < max_active -- guard: max_active
 if delay == 0 and not active and lane_length >= tonumber(ARGV[18]) then return { 'lane_full' } end -- guard: lane_max
-local slices = pin_slices(acct, need)
+local slices, counted_in = pin_slices(acct, need), count_hold(acct, spent, need)
 local due, state = part.now + delay, delay > 0 and 'scheduled' or 'queued'
 
 -- point of no return
@@ -47,7 +51,7 @@ journal(part, acct, 'hold', ARGV[20], job_id, { { 'available', -need }, { 'held'
 commit_account(acct)
 local job = { 'account', account, 'tool', ARGV[6], 'queue', queue, 'class', class, 'hold_ucr', ARGV[5], 'slices', slices,
   'fingerprint', ARGV[4], 'price_version', ARGV[9], 'rule', ARGV[10], 'asked_ms', ARGV[11], 'asked_outputs', ARGV[12],
-  'deadline_ms', ARGV[13], 'max_active', int(max_active), 'created_at', int(part.now),
+  'deadline_ms', ARGV[13], 'max_active', ARGV[16], 'counted_in', counted_in, 'created_at', int(part.now),
   'due_at', int(due), 'ttl_at', int(due + tonumber(ARGV[14])), 'state', state }
 if ARGV[21] ~= '' then job[#job + 1], job[#job + 2] = 'quote', ARGV[21] end
 if ARGV[20] ~= '' then job[#job + 1], job[#job + 2] = 'idem', ARGV[20] end

@@ -52,6 +52,7 @@ pub(crate) fn options() -> Options {
         queue_room: 1_000_000,
         lane_max: 10_000,
         max_active: 20,
+        low_balance: Ucr::ZERO,
         payload_max_bytes: 65_536,
         grants_max: 64,
         schedule_ahead_ms: 7 * 86_400_000,
