@@ -24,7 +24,7 @@ local left = captured - refunded
 local amount = tonumber(ARGV[4]) or left
 if amount > left then return { 'above_captured', int(left) } end -- guard: refund_max
 if amount <= 0 then return { 'nothing' } end -- guard: refund_nothing
-if acct.refunded + acct.granted + amount > AMOUNT_MAX then return { 'overflow' } end -- guard: refund_overflow
+if acct.granted + acct.refunded + math.abs(acct.adjusted) + amount > AMOUNT_MAX then return { 'overflow' } end -- guard: refund_overflow
 expire_due(acct, part.now)
 
 -- The grant as it was when it was captured from, also where nothing of it is left.

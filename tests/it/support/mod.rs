@@ -1,6 +1,7 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
@@ -21,6 +22,7 @@ use meterline::store::{
 };
 
 pub(crate) use attempt::*;
+pub(crate) use money::*;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
