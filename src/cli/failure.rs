@@ -405,16 +405,19 @@ impl From<SubmitRefusal> for Failure {
                 until_ms,
                 need,
                 left,
-            } => of(Kind::CapExceeded)
+            } => {
+                let until = i64::try_from(until_ms).ok();
+                let until = until.and_then(super::output::rfc3339);
+                let failure = of(Kind::CapExceeded);
+                match &until {
+                    Some(at) => failure.and_say(&format!("the {period} ends {at}")),
+                    None => failure,
+                }
                 .with("cap", period)
-                .with(
-                    "until",
-                    i64::try_from(until_ms)
-                        .ok()
-                        .and_then(super::output::rfc3339),
-                )
+                .with("until", until)
                 .with("need_ucr", need.get())
-                .with("left_ucr", left.get()),
+                .with("left_ucr", left.get())
+            }
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),

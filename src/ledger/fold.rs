@@ -298,7 +298,7 @@ fn strange_book(body: &JournalBody) -> Option<&str> {
         "adjust" => &["world", "available", "debt"],
         "refund" => &["revenue", "available", "debt", "breakage"],
         "expire" => &["available", "breakage"],
-        "hold" => &["available", "held"],
+        "hold" => &["available", "held", "promo"],
         "settle" => &[
             "held",
             "revenue",
@@ -306,8 +306,9 @@ fn strange_book(body: &JournalBody) -> Option<&str> {
             "available",
             "debt",
             "breakage",
+            "promo",
         ],
-        "release" => &["held", "available", "debt", "breakage"],
+        "release" => &["held", "available", "debt", "breakage", "promo"],
         _ => return None,
     };
     let mut books = body.post.iter().map(|(book, _)| book.as_str());

@@ -2,6 +2,9 @@
 
 use crate::store::JournalBody;
 
+/// Entries about a job's hold.
+const HOLDS: [&str; 3] = ["hold", "settle", "release"];
+
 /// Amounts in micro-credits, by the account's totals.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Moved {
@@ -27,6 +30,10 @@ impl Moved {
             "adjust" => moved.adjusted = gained,
             "settle" => moved.captured = captured(body),
             _ => {}
+        }
+        if HOLDS.contains(&body.kind.as_str()) {
+            // What the house gives for one hold is granted with it, and the rest of it taken back.
+            moved.granted = -post(body, "promo");
         }
         moved
     }

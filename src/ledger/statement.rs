@@ -146,6 +146,10 @@ fn by_kind(body: &JournalBody, whole: &Moved) -> BTreeMap<String, Moved> {
         _ => {}
     }
     part(&body.lost, &|moved, ucr| moved.expired += ucr);
+    if matches!(body.kind.as_str(), "hold" | "settle" | "release") && rest.granted != 0 {
+        let house = kinds.entry("house".to_owned()).or_default();
+        house.granted += std::mem::take(&mut rest.granted);
+    }
     if rest != Moved::default() {
         kinds.insert("debt".to_owned(), rest);
     }

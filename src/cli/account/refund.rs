@@ -96,7 +96,7 @@ fn refusal(request: &RefundRequest, outcome: &RefundOutcome) -> Failure {
         ),
         RefundOutcome::NotCaptured { state } => Failure::new(
             Kind::NotCaptured,
-            format!("the job is {state} and was charged nothing"),
+            format!("the account was charged nothing: the job is {state}"),
         )
         .with("state", state.as_str()),
         RefundOutcome::AboveCaptured { left } => Failure::new(

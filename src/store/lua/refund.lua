@@ -12,7 +12,7 @@
 -- expiry: what has expired meanwhile expires at once.
 
 local part = load_part()
-local v = redis.call('HMGET', KEYS[2], 'account', 'state', 'captured_ucr', 'refunded_ucr', 'counted_in', 'tool')
+local v = redis.call('HMGET', KEYS[2], 'account', 'state', 'captured_ucr', 'refunded_ucr', 'counted_in', 'tool', 'payer')
 local acct = v[1] and load_account(v[1])
 if not acct then return { 'unknown_job' } end -- guard: refund_known
 local ops = key('ops', acct.id)
@@ -20,6 +20,7 @@ local before = done_before(ops, ARGV[3], ARGV[7])
 if before then return before end -- guard: refund_once
 local captured, refunded = tonumber(v[3] or '0'), tonumber(v[4] or '0')
 if v[2] ~= 'succeeded' or captured == 0 then return { 'not_captured', v[2] } end -- guard: refund_captured
+if v[7] == 'house' then return { 'not_captured', 'paid for by the house' } end -- guard: refund_house
 local left = captured - refunded
 local amount = tonumber(ARGV[4]) or left
 if amount > left then return { 'above_captured', int(left) } end -- guard: refund_max
