@@ -3,6 +3,7 @@
 mod accounts;
 mod batch;
 mod lost_answers;
+mod money;
 mod refusals;
 mod settings;
 mod submitting;

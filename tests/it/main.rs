@@ -7,6 +7,7 @@ mod config;
 mod ledger;
 mod ledger_audit;
 mod ledger_doc;
+mod ledger_examples;
 mod making;
 mod media;
 mod money_adjust;
