@@ -17,7 +17,8 @@ use secrecy::SecretString;
 pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
 pub use settings::{
-    Accounts, Dev, Media, Period, Plan, Provider, Queue, Redis, Rewards, Settings, Store, Worker,
+    Accounts, Audit, Dev, Journal, Media, Period, Plan, Provider, Queue, Redis, Rewards, Settings,
+    Store, Worker,
 };
 
 use crate::domain::catalogue::Catalogue;

@@ -4,6 +4,7 @@ mod adjust;
 mod caps;
 mod create;
 mod daily;
+mod freeze;
 mod grant;
 mod ledger;
 mod limits;
@@ -39,6 +40,7 @@ pub(super) enum Command {
     Reopen(state::ReopenArgs),
     Ledger(ledger::Args),
     Statement(statement::Args),
+    Freeze(freeze::Args),
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
@@ -57,6 +59,7 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
         Command::Reopen(args) => state::reopen(call, args).await,
         Command::Ledger(args) => ledger::run(call, args).await,
         Command::Statement(args) => statement::run(call, args).await,
+        Command::Freeze(args) => freeze::run(call, args).await,
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Statement {
     pub lines: BTreeMap<String, Line>,
     /// Their sum.
     pub total: Line,
+    /// The journal is kept only from then on, ms since 1970, and what was before is missing here.
+    pub kept_from_ms: Option<u64>,
 }
 
 /// Adds up an account's entries of `from_ms..to_ms`. Reads only that stretch of the partition's journal.
@@ -67,6 +69,7 @@ pub async fn statement(
     let mut statement = Statement {
         lines: BTreeMap::new(),
         total: Line::default(),
+        kept_from_ms: kept_from(store, partition, from_ms).await?,
     };
     let mut from = Some(store.journal_from(partition, from_ms).await?);
     while let Some(at) = from {
@@ -80,6 +83,16 @@ pub async fn statement(
         from = page.next.filter(|_| last.is_none_or(|l| l.at_ms < to_ms));
     }
     Ok(statement)
+}
+
+/// Since when a partition's journal is kept, where that is later than `from_ms`.
+async fn kept_from(store: &Store, partition: u16, from_ms: u64) -> Result<Option<u64>, Error> {
+    if store.trimmed_head(partition).await?.seq == 0 {
+        return Ok(None);
+    }
+    let first = store.journal(partition, "-", 1).await?.entries;
+    let first = first.first().and_then(|entry| entry.body());
+    Ok(first.map(|body| body.at_ms).filter(|at| *at > from_ms))
 }
 
 impl Statement {
@@ -221,6 +234,7 @@ mod tests {
         let mut statement = Statement {
             lines: BTreeMap::new(),
             total: Line::default(),
+            kept_from_ms: None,
         };
         statement.add(&settled, By::Grant);
         let line = |kind: &str| {

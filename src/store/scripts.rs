@@ -10,7 +10,9 @@ const CREDIT: &str = include_str!("lua/lib/credit.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
+const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
+const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
 const ADMISSION: &str = include_str!("lua/lib/admission.lua");
@@ -87,7 +89,9 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "calendar" => CALENDAR,
             "caps" => CAPS,
             "operation" => OPERATION,
+            "frozen" => FROZEN,
             "hold" => HOLD,
+            "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
             "admission" => ADMISSION,
@@ -146,6 +150,11 @@ registry! {
     CANCEL = "cancel";
     REAP = "reap";
     TICK = "tick";
+    FREEZE = "freeze";
+    ROUND = "round";
+    TRIM = "trim";
+    FORGET_ACTS = "forget_acts";
+    AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
 }

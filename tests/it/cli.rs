@@ -4,6 +4,8 @@ mod accounts;
 mod batch;
 mod lost_answers;
 mod money;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;

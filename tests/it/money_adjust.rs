@@ -329,6 +329,13 @@ async fn promise_11_nothing_is_taken_from_a_frozen_account_and_it_cannot_be_clos
         AdjustOutcome::Adjusted { replayed: true, .. }
     ));
     assert_eq!(raw.dump().await, before);
+    // The same where the whole partition is frozen.
+    let bolt = funded(&store, "bolt", 1).await;
+    let meta = key("part", "meta");
+    let _: i64 = raw.run(&["HSET", &meta, "frozen", "a test"]).await;
+    let outcome = adjust(&store, &bolt, down(1), "op").await;
+    assert_eq!(outcome, AdjustOutcome::AccountFrozen);
+    let _: i64 = raw.run(&["HDEL", &meta, "frozen"]).await;
     assert_eq!(
         adjust(&store, &acme, up(1), "up").await,
         adjusted(1, 0, 10, 0)

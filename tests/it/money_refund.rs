@@ -187,10 +187,15 @@ async fn promise_09_only_what_was_charged_can_be_refunded() {
     accept(&store, &job_for(&store, &acme, 10)).await;
     let failed = claim_one(&store, "w1").await;
     fail(&store, &failed, &ends(FailureClass::ProviderFault)).await;
+    let house = charged(&store, &acme, 10, 10).await;
+    let _: i64 = raw
+        .run(&["HSET", &key("job", house.as_str()), "payer", "house"])
+        .await;
     let open = accept(&store, &job_for(&store, &acme, 10)).await.job;
     let before = raw.dump().await;
     for (job, state) in [
         (&free, "succeeded"),
+        (&house, "paid for by the house"),
         (&failed.job, "failed"),
         (&open, "queued"),
     ] {

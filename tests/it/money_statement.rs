@@ -336,3 +336,25 @@ async fn reading_begins_where_the_stretch_begins() {
     let nobody_yet = crate::support::store().await;
     assert_eq!(nobody_yet.journal_from(0, T0).await.expect("a place"), "-");
 }
+
+#[tokio::test]
+async fn a_statement_says_from_when_on_the_journal_is_kept() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let later = store.at(T0 + DAY_MS);
+    give(&later, &acme, 1, GrantKind::Promo, None, "later").await;
+    let ask = async |from_ms| {
+        let found = statement(&store, &acme, from_ms, u64::MAX, By::Day).await;
+        let found = found.expect("a statement");
+        (found.kept_from_ms, found.total.granted_ucr)
+    };
+    assert_eq!(ask(T0).await, (None, 101_000_000));
+    let _: i64 = raw
+        .run(&["XTRIM", &key("part", "journal"), "MINID", "1-3"])
+        .await;
+    let _: i64 = raw
+        .run(&["HSET", &key("part", "trimmed"), "seq", "2"])
+        .await;
+    assert_eq!(ask(T0).await, (Some(T0 + DAY_MS), 1_000_000));
+    assert_eq!(ask(T0 + DAY_MS).await, (None, 1_000_000));
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
-use crate::cli::output::{Format, credits, rows, table};
+use crate::cli::output::{Format, credits, note, rfc3339, rows, table};
 use crate::domain::ids::AccountId;
 use crate::ledger::{By, Line, Statement, statement};
 
@@ -89,6 +89,12 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         return Err(Failure::new(Kind::Usage, message));
     }
     let found = statement(&store, &args.account, from_ms, to_ms, args.by.into()).await?;
+    let kept_from = found.kept_from_ms.and_then(|ms| i64::try_from(ms).ok());
+    if let Some(at) = kept_from.and_then(rfc3339) {
+        note(&format!(
+            "the journal is kept from {at} on: what was before is missing here"
+        ));
+    }
     match call.out.format() {
         Format::Csv => call.out.text(csv(&found, args.by).trim_end())?,
         Format::Json => call
@@ -130,6 +136,10 @@ fn document(account: &AccountId, from: Date, to: Date, by: ByArg, found: &Statem
         "by": by.word(),
         "lines": lines,
         "total": found.total,
+        "kept_from": found
+            .kept_from_ms
+            .and_then(|ms| i64::try_from(ms).ok())
+            .and_then(rfc3339),
     })
 }
 

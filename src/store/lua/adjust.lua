@@ -16,7 +16,7 @@ local acct = load_account(account)
 if not acct then return { 'unknown_account' } end
 local before = done_before(KEYS[4], ARGV[3], ARGV[9])
 if before then return before end -- guard: adjust_once
-if how ~= 'up' and acct.state == 'frozen' then return { 'account_frozen' } end -- guard: adjust_frozen
+if how ~= 'up' and (part.frozen or acct.state == 'frozen') then return { 'account_frozen' } end -- guard: adjust_frozen
 local amount, clawed, first = tonumber(ARGV[4]), 0, nil
 if how == 'clawback' then
   local given, grant = string.match(redis.call('HGET', KEYS[4], payment) or '', '^%x+|(%d+)|(g%d+)|')
