@@ -377,9 +377,15 @@ impl From<Vec<Problem>> for Failure {
         let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let details: Vec<Value> = problems
             .iter()
-            .map(
-                |p| json!({"origin": p.origin, "line": p.line, "key": p.key, "message": p.message}),
-            )
+            .map(|p| {
+                json!({
+                    "origin": p.origin,
+                    "line": p.place.map(|place| place.line),
+                    "column": p.place.map(|place| place.column),
+                    "key": p.key,
+                    "message": p.message,
+                })
+            })
             .collect();
         Self::new(Kind::BadConfig, texts.join("\n")).with("problems", details)
     }

@@ -7,33 +7,49 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::settings::{Queue, Settings};
-use crate::domain::catalogue::is_name;
+use crate::domain::catalogue::{Clocks, is_name};
 use crate::domain::problem::Problem;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
 const TIME_MAX_MS: u64 = 365 * 24 * 3_600_000;
 
+/// Clocks that every tool's own fit into.
+pub(super) const WIDEST: Clocks = Clocks {
+    submission_timeout_ms: 1,
+    deadline_ms: TIME_MAX_MS,
+    deadline_max_ms: TIME_MAX_MS,
+};
+
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
-    let mut found = Vec::new();
-    found.extend(redis_url(settings));
-    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
+    let mut found = alone(settings);
     found.extend(lease(settings));
     found.extend(retry(settings));
     for (name, queue) in &settings.queues {
         found.extend(queue_clocks(name, queue));
     }
     found.extend(slots(settings));
+    found
+}
+
+/// What is wrong with single values, whatever the others are.
+pub(super) fn alone(settings: &Settings) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(redis_url(settings));
+    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(names(settings));
     found
 }
 
 /// A number and what it may be.
-struct Bound {
-    key: &'static str,
+pub(super) struct Bound {
+    /// Dotted key of the setting.
+    pub(super) key: &'static str,
     value: u64,
-    min: u64,
-    max: u64,
+    /// The least it may be.
+    pub(super) min: u64,
+    /// The most it may be.
+    pub(super) max: u64,
 }
 
 impl Bound {
@@ -62,7 +78,8 @@ impl Bound {
     }
 }
 
-fn bounds(settings: &Settings) -> Vec<Bound> {
+/// Every number that has limits of its own.
+pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -14,7 +15,7 @@ use crate::domain::catalogue::{Clocks, Defaults};
 use crate::domain::retry::Policy;
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How the store is reached.
@@ -36,11 +37,12 @@ pub struct Settings {
 }
 
 /// `[redis]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// Address, which may hold a password: shown without it.
     #[serde(serialize_with = "without_password")]
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// Longest time to connect, ms.
     pub connect_timeout_ms: u64,
@@ -51,7 +53,7 @@ pub struct Redis {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Partitions of a store that is still empty.
@@ -87,7 +89,7 @@ pub struct Store {
 }
 
 /// `[worker]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     /// How long a worker owns its jobs without renewing, ms.
@@ -103,7 +105,7 @@ pub struct Worker {
 }
 
 /// `[queues.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// One submission, ms.
@@ -115,7 +117,7 @@ pub struct Queue {
 }
 
 /// `[media]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
     /// Folder of the outputs.
@@ -133,7 +135,7 @@ pub struct Media {
 }
 
 /// `[dev]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dev {
     /// Whether requests may steer the simulated provider.
@@ -141,7 +143,7 @@ pub struct Dev {
 }
 
 /// `[providers.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// In place of the address in the provider's file.

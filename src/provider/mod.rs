@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod cancel;
+mod check;
 mod classify;
 mod client;
 mod engine;
@@ -22,14 +23,17 @@ mod preset;
 mod registry;
 mod result;
 mod retry_after;
+mod schema;
 mod submit;
 mod template;
 mod verdict;
 
 pub use answer::{Answer, CancelOutcome, Failure, Output, PollError, SubmitError, Submitted};
+pub use check::problems;
 pub use engine::Engine;
 pub use handle::Handle;
 pub use preset::Attach;
 pub use registry::{Error, Providers};
+pub use schema::schema;
 pub use submit::SubmitRequest;
 pub use verdict::DurationMeaning;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meterline::config::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, Flag, Loaded, Origin, Settings};
 use meterline::domain::catalogue::Request;
+use meterline::domain::problem::Place;
 use meterline::provider::Providers;
 use serde_json::json;
 use tempfile::TempDir;
@@ -161,7 +162,7 @@ fn the_environment_stands_above_the_file_and_the_file_above_the_defaults() {
     );
     assert!(matches!(
         &origins["worker.sweep_ms"],
-        Origin::File(_, Some(3))
+        Origin::File(_, Some(Place { line: 3, .. }))
     ));
     assert!(!origins.contains_key("worker.heartbeat_ms"));
 }
@@ -171,9 +172,10 @@ fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
     assert_eq!(
         said_about("[worker]\n\nlease = 1\n[stor]\n[queues.image]\ndeadlin_ms = 1\n[[media]]\n"),
         [
-            "meterline.toml:4: stor: unknown key; did you mean \"store\"?",
-            "meterline.toml:6: queues.image.deadlin_ms: unknown key; did you mean \"deadline_ms\"?",
-            "meterline.toml:3: worker.lease: unknown key; did you mean \"lease_ms\"?",
+            "meterline.toml:3:1: worker.lease: unknown key; did you mean \"lease_ms\"?",
+            "meterline.toml:4:2: stor: unknown key; did you mean \"store\"?",
+            "meterline.toml:6:1: queues.image.deadlin_ms: unknown key; did you mean \"deadline_ms\"?",
+            "meterline.toml:7:3: media[0]: invalid type: table, expected a text in quotes",
         ]
     );
     let dir = folder(&[]);
@@ -203,21 +205,21 @@ fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
 fn a_wrong_type_names_the_place_it_was_written() {
     let said = said_about("[worker]\nlease_ms = \"15 s\"\n");
     assert!(
-        said[0].starts_with("meterline.toml:2: worker.lease_ms: invalid type: string"),
+        said[0].starts_with("meterline.toml:2:1: worker.lease_ms: invalid type: string"),
         "{said:?}"
     );
     let said = said_about("\n[queues.music]\ndeadline_ms = 1\n");
     assert!(
-        said[0].starts_with("meterline.toml:2: queues.music: missing field"),
+        said[0].starts_with("meterline.toml:2:9: queues.music: missing field"),
         "{said:?}"
     );
     let said = said_about("worker = 1\n");
     assert!(
-        said[0].starts_with("meterline.toml:1: worker: invalid type: integer"),
+        said[0].starts_with("meterline.toml:1:1: worker: invalid type: integer"),
         "{said:?}"
     );
     let said = said_about("[worker\n");
-    assert!(said[0].starts_with("meterline.toml:1: "), "{said:?}");
+    assert!(said[0].starts_with("meterline.toml:1:8: "), "{said:?}");
     let dir = folder(&[]);
     for (name, value, part) in [
         (
@@ -314,7 +316,7 @@ fn numbers_that_only_work_together_are_checked_with_both_names() {
         assert!(said[0].contains(key) && said[0].contains(other), "{said:?}");
     }
     assert!(said_about("[worker]\nlease_ms = 9999\n")[0].starts_with("built-in meterline.toml: "));
-    assert!(said_about("[worker]\nsweep_ms = 4000\n")[0].starts_with("meterline.toml:2: "));
+    assert!(said_about("[worker]\nsweep_ms = 4000\n")[0].starts_with("meterline.toml:2:1: "));
     let both = said_about("[worker]\nlease_ms = 3\n[retry]\nbase_ms = 60001\n");
     assert_eq!(both.len(), 3, "all at once: {both:?}");
 }
@@ -366,7 +368,7 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
                      rate = { kind = \"flat\", credits = 4 }\n";
     let files = [
         ("catalogue.toml", catalogue),
-        ("providers/mine.toml", "# mine"),
+        ("providers/mine.toml", "extends = \"sim\""),
         ("providers/x", ""),
     ];
     let loaded = load(folder(&files).path(), &[]).unwrap();
@@ -379,7 +381,9 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
     assert_eq!(names, ["mine", "sim", "sim-blind", "sim-bytes", "sim-sync"]);
     assert!(matches!(loaded.origins.providers["mine"], Origin::File(..)));
     let said = load(folder(&files[..1]).path(), &[]).unwrap_err();
-    assert!(said[0].contains("catalogue.toml:3: routes[0].provider: no file providers/mine.toml"));
+    assert!(
+        said[0].contains("catalogue.toml:3:1: routes[0].provider: no file providers/mine.toml")
+    );
     assert_eq!(said.len(), 1, "{said:?}");
 }
 
@@ -396,7 +400,7 @@ fn a_catalogue_error_names_file_and_line() {
     let said = load(dir.path(), &[]).unwrap_err();
     let place = dir.path().join("catalogue.toml").display().to_string();
     assert!(
-        said[0].starts_with(&format!("{place}:{line}: tools.text-to-image.queue: ")),
+        said[0].starts_with(&format!("{place}:{line}:1: tools.text-to-image.queue: ")),
         "{said:?}"
     );
     assert!(said[0].ends_with("did you mean \"image\"?"), "{said:?}");
