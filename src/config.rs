@@ -116,7 +116,11 @@ fn load(
     } else {
         relations::alone(&settings)
     };
-    wrong.extend(related.into_iter().map(|problem| layers.located(problem)));
+    let located = |problem: Problem| {
+        let other = relations::other_key(&problem.key);
+        layers.located_at_either(problem, other)
+    };
+    wrong.extend(related.into_iter().map(located));
     wrong.extend(provider_problems(&files, &settings));
     let catalogue = match catalogue(&files, &settings) {
         Ok(catalogue) => catalogue,

@@ -210,6 +210,23 @@ impl Layers {
         }
     }
 
+    /// [`Layers::located`] of a problem between two keys: where the first has its built-in value, the
+    /// place is that of the other, because that is what somebody has written.
+    pub(super) fn located_at_either(&self, problem: Problem, other: Option<&str>) -> Problem {
+        let written = |key: &str| !matches!(self.origin_of(key), Some(Origin::Embedded(_)) | None);
+        match other {
+            Some(other) if !written(&problem.key) && written(other) => {
+                let place = self.located(Problem::new(other, ""));
+                Problem {
+                    origin: place.origin,
+                    place: place.place,
+                    ..problem
+                }
+            }
+            Some(_) | None => self.located(problem),
+        }
+    }
+
     /// The keys that do not have their built-in value, and where they were written.
     pub(super) fn into_changed(self) -> BTreeMap<String, Origin> {
         let changed = |origin: &Origin| !matches!(origin, Origin::Embedded(_));

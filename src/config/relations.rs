@@ -20,6 +20,15 @@ pub(super) const WIDEST: Clocks = Clocks {
     deadline_max_ms: TIME_MAX_MS,
 };
 
+/// The key that the value of another one is checked against.
+pub(super) fn other_key(key: &str) -> Option<&'static str> {
+    match key {
+        "worker.heartbeat_ms" | "worker.sweep_ms" => Some("worker.lease_ms"),
+        "retry.base_ms" => Some("retry.cap_ms"),
+        _ => None,
+    }
+}
+
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     let mut found = alone(settings);

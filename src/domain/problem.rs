@@ -243,7 +243,12 @@ fn unit_of(key: &str, message: &str) -> &'static str {
 
 fn unreadable(text: &str, error: &toml::de::Error) -> Problem {
     let place = error.span().map(|span| place_at(text, &span));
-    let mut problem = Problem::new("", one_line(error.message()));
+    let mut message = one_line(error.message());
+    let key = error.span().and_then(|span| text.get(span));
+    if let ("duplicate key", Some(key)) = (message.as_str(), key) {
+        message = format!("duplicate key `{key}`: put what belongs to it under the first one");
+    }
+    let mut problem = Problem::new("", message);
     problem.place = place;
     problem
 }

@@ -315,7 +315,11 @@ fn numbers_that_only_work_together_are_checked_with_both_names() {
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].contains(key) && said[0].contains(other), "{said:?}");
     }
-    assert!(said_about("[worker]\nlease_ms = 9999\n")[0].starts_with("built-in meterline.toml: "));
+    let lease = said_about("[worker]\nlease_ms = 9999\n");
+    assert!(
+        lease[0].starts_with("meterline.toml:2:1: worker.heartbeat_ms: is 5000"),
+        "{lease:?}"
+    );
     assert!(said_about("[worker]\nsweep_ms = 4000\n")[0].starts_with("meterline.toml:2:1: "));
     let both = said_about("[worker]\nlease_ms = 3\n[retry]\nbase_ms = 60001\n");
     assert_eq!(both.len(), 3, "all at once: {both:?}");
@@ -480,4 +484,51 @@ fn the_provider_files_make_providers_for_every_route() {
             );
         }
     }
+}
+
+#[test]
+fn everything_that_is_wrong_in_all_files_and_variables_is_said_at_once() {
+    let dir = folder(&[
+        (
+            "meterline.toml",
+            "[worker]\nlease_ms = \"15 s\"\n[retry]\nfactor = 1.5\ntrise = 1\n",
+        ),
+        (
+            "catalogue.toml",
+            "[[routes]]\nname = \"a\"\nprovider = \"smi\"\n[tools.x]\ntitel = \"x\"\n[tools.y]\n\
+             title = \"y\"\nqueue = \"imgae\"\nkind = \"image\"\nrequired = []\n\
+             rate = { kind = \"flat\", credits = 1 }\n",
+        ),
+        (
+            "providers/mine.toml",
+            "extends = \"sim\"\nbase_ulr = \"x\"\n[submit]\nid = \"id\"\n[poll]\n\
+             interval = { first_ms = \"1\" }\n",
+        ),
+        ("providers/part.toml", "extends = \"mine\"\n"),
+        ("catalog.toml", ""),
+    ]);
+    let variables = [("METERLINE_STORE_PARTITIONS", "9")];
+    let place = format!("{}/", dir.path().display());
+    let said = load(dir.path(), &variables).expect_err("much is wrong");
+    let mut said: Vec<String> = said.iter().map(|line| line.replace(&place, "")).collect();
+    said.sort();
+    for (at, part) in [
+        "METERLINE_STORE_PARTITIONS: sets nothing; write METERLINE__STORE__PARTITIONS",
+        "catalog.toml: is not read under this name; did you mean \"catalogue.toml\"?",
+        "catalogue.toml:5:1: tools.x.titel: unknown key; did you mean \"title\"?",
+        "catalogue.toml:8:1: tools.y.queue: no [queues.imgae]",
+        "meterline.toml:2:1: worker.lease_ms: invalid type: string \"15 s\", expected a whole \
+         number of milliseconds, such as 15000",
+        "meterline.toml:4:1: retry.factor: invalid type: floating point `1.5`",
+        "meterline.toml:5:1: retry.trise: unknown key; did you mean \"tries\"?",
+        "providers/mine.toml:2:1: base_ulr: unknown key; did you mean \"base_url\"?",
+        "providers/mine.toml:4:1: submit.id: read pointer `id`",
+        "providers/mine.toml:6:14: poll.interval.first_ms: invalid type: string",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(said[at].starts_with(part), "{part} in {said:#?}");
+    }
+    assert_eq!(said.len(), 10, "{said:#?}");
 }

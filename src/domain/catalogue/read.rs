@@ -301,7 +301,7 @@ credits_by = { 480p = 3 }
                 "deadline_ms = 9\ntitle = \"Clip\"",
                 "deadline_ms (9) must not be",
             ),
-            ("title = \"Clip\"", "title = = 1", "line 11:1: "),
+            ("title = \"Clip\"", "title = = 1", "line 11:9: "),
             (
                 "credits = 7",
                 "credits = 7\nsnap_ms = 1000",
