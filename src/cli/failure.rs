@@ -129,6 +129,8 @@ pub(super) enum Kind {
     UnknownOutcome,
     /// The time to wait is up.
     TimeIsUp,
+    /// A server process does not work.
+    Unwell,
     /// A file, a socket or a process.
     Io,
     /// Nobody reads what is printed any more.
@@ -172,6 +174,7 @@ impl Kind {
             Self::StoreError => "store_error",
             Self::UnknownOutcome => "unknown_outcome",
             Self::TimeIsUp => "time_is_up",
+            Self::Unwell => "unwell",
             Self::Io => "io",
             Self::BrokenPipe => "broken_pipe",
         }
@@ -187,6 +190,7 @@ impl Kind {
             | Self::IncompatibleStore
             | Self::StoreError
             | Self::TimeIsUp
+            | Self::Unwell
             | Self::Io => Exit::Failed,
             Self::Usage
             | Self::BadAmount

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod batch;
+mod health;
 mod lost_answers;
+mod manual;
 mod refusals;
 mod settings;
 mod submitting;
