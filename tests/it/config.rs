@@ -382,7 +382,10 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(names, ["mine", "sim", "sim-blind", "sim-bytes", "sim-sync"]);
+    assert_eq!(
+        names,
+        ["cog", "mine", "sim", "sim-blind", "sim-bytes", "sim-sync"]
+    );
     assert!(matches!(loaded.origins.providers["mine"], Origin::File(..)));
     let said = load(folder(&files[..1]).path(), &[]).unwrap_err();
     assert!(

@@ -76,7 +76,7 @@ fn what_the_schema_of_the_settings_refuses_the_reader_refuses_too() {
         "[queues.music]\ndeadline_ms = 1\n",
         "[queues.image]\ndeadlin_ms = 1\n",
         "[worker.slots]\nimage = \"many\"\n",
-        "[providers.sim]\n",
+        "[providers.sim]\nurl = \"http://x.test\"\n",
         "[dev]\nallow_sim = 1\n",
     ] {
         assert!(!errors(&validator, text).is_empty(), "the schema: {text}");

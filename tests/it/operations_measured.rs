@@ -16,7 +16,8 @@ use crate::support::*;
 /// How far a number of the page may be from what is measured: servers and allocators differ.
 const TOLERANCE_PERCENT: u64 = 25;
 
-/// A line of output that a test's harness does not swallow with `--nocapture`.
+/// One measured number, for `scripts/measure`.
+#[expect(clippy::print_stdout, reason = "the numbers are what the script is run for")]
 fn report(line: &str) {
     println!("{line}");
 }
