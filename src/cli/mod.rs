@@ -8,12 +8,15 @@ mod completions;
 mod config;
 mod demo;
 mod failure;
+mod freeze;
 mod health;
 mod house;
 mod job;
 mod jobs;
 mod man;
+mod obligation;
 mod output;
+mod provider;
 mod queue;
 mod quote;
 mod request;
@@ -95,7 +98,13 @@ enum Command {
     Queue(queue::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Provider(provider::Command),
+    #[command(subcommand)]
+    Obligation(obligation::Command),
     Audit(audit::Args),
+    #[command(subcommand)]
+    Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
     Health(health::Args),
@@ -237,7 +246,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Account(_)
         | Command::Queue(_)
         | Command::Worker(_)
+        | Command::Provider(_)
+        | Command::Obligation(_)
         | Command::Audit(_)
+        | Command::Freeze(_)
         | Command::Config(_)
         | Command::Health(_)
         | Command::Completions(_)
@@ -258,7 +270,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Provider(command) => provider::run(call, command).await,
+            Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
             Command::Health(args) => health::run(call, &args),
             Command::Completions(args) => completions::run(call, &args),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::failure::{Exit, Failure, Kind};
@@ -11,6 +13,7 @@ use super::health::HealthFile;
 use super::output::note;
 use super::{Call, config};
 use crate::config::{Flag, Settings};
+use crate::ledger::Watch;
 use crate::media::artifacts::ArtifactStore;
 use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
@@ -91,13 +94,14 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         Role::All | Role::Worker => {}
     }
     let worker = Worker::start(
-        store,
+        store.clone(),
         providers,
         outputs,
         worker_options(house.settings()),
         None,
     );
     let mut health_file = None;
+    let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
             note(&format!("ready worker={}", worker.id()));
@@ -106,6 +110,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         }
         () = signals.next() => {}
     }
+    audit.stop().await;
     drain(worker, &mut signals).await;
     drop(health_file);
     Ok(Exit::Done)
@@ -114,6 +119,30 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 fn keep_health_file(path: Option<PathBuf>, worker: &Worker) -> Result<Option<HealthFile>, Failure> {
     path.map(|path| HealthFile::keep(path, worker.id().to_owned(), worker.vital_sign()))
         .transpose()
+}
+
+/// The continuous audit, next to the worker.
+struct Audit {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Audit {
+    /// Starts it; every 0 ms means never.
+    fn start(store: Store, auditor: &str, every_ms: u64) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        if every_ms > 0 {
+            tasks.spawn(Watch::new(store, auditor, every_ms).run(stop.clone()));
+        }
+        Self { stop, tasks }
+    }
+
+    /// It only reads, so that it can be left anywhere.
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 /// The flags as settings. Slots that the settings have for other queues are taken out by the caller.

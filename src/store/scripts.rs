@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
+const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
 const ADMISSION: &str = include_str!("lua/lib/admission.lua");
@@ -79,7 +81,9 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "frozen" => FROZEN,
             "hold" => HOLD,
+            "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
             "admission" => ADMISSION,
@@ -132,6 +136,11 @@ registry! {
     CANCEL = "cancel";
     REAP = "reap";
     TICK = "tick";
+    FREEZE = "freeze";
+    ROUND = "round";
+    TRIM = "trim";
+    FORGET_ACTS = "forget_acts";
+    AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
 }

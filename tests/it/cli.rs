@@ -5,6 +5,8 @@ mod batch;
 mod health;
 mod lost_answers;
 mod manual;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;

@@ -17,7 +17,10 @@ use crate::support::*;
 const TOLERANCE_PERCENT: u64 = 25;
 
 /// One measured number, for `scripts/measure`.
-#[expect(clippy::print_stdout, reason = "the numbers are what the script is run for")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the numbers are what the script is run for"
+)]
 fn report(line: &str) {
     println!("{line}");
 }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- tick: everything that falls due by itself, in bounded batches.
--- uses: base, account, hold, queue, job, upkeep
+-- uses: base, account, hold, queue, job, upkeep, acts, frozen
 -- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
 --      7 part:dead  8 part:lanes  9 part:queues  10 part:gone
 -- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema
@@ -34,6 +34,13 @@ for _, id in ipairs(over) do
     else -- nothing was written: one job that does not add up must not keep the others open
       redis.call('ZADD', KEYS[3], int(now + GRACE_MS / 24), id)
       event(part, id, job.account, 'unsound', '')
+      redis.call('SADD', key('parked', job.account), id)
+      if not redis.call('HGET', PREFIX .. 'part:frozen', job.account) then -- guard: unsound_freezes
+        local reason = 'job ' .. id .. ' does not add up'
+        freeze(part, job.account, { actor = 'sweep', reason = reason, op = '',
+          differed = cjson.encode({ reason .. ': ' .. tostring(plan) }),
+          state = redis.call('HGET', key('acct', job.account), 'state') or nil })
+      end
     end
   else
     redis.call('ZREM', KEYS[3], id)
@@ -45,7 +52,9 @@ local due = due_members(KEYS[2], now)
 for _, id in ipairs(due) do
   local job = load_job(id)
   redis.call('ZREM', KEYS[2], id)
-  if job and job.state == 'scheduled' then -- guard: due_scheduled
+  if job and job.state == 'scheduled' and is_frozen(part, job.account) then -- guard: due_frozen
+    park(part, job)
+  elseif job and job.state == 'scheduled' then -- guard: due_scheduled
     if redis.call('SISMEMBER', active_key(job.account, job.queue), id) == 1 then
       enqueue(id, job.queue, job.stage ~= '' and 'resume' or job.class)
     else
