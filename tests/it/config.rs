@@ -567,7 +567,7 @@ fn a_providers_private_networks_are_set_in_a_file_or_by_a_variable() {
     }
     let said = said_about("[providers.sim]\n\nallow_cidr = [\"localhost\"]\n");
     assert!(
-        said[0].starts_with("meterline.toml:3:15: providers.sim.allow_cidr[0]: "),
+        said[0].starts_with("meterline.toml:3:1: providers.sim.allow_cidr[0]: "),
         "{said:?}"
     );
 }
