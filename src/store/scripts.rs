@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
@@ -81,6 +82,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "clock" => CLOCK,
             "frozen" => FROZEN,
             "hold" => HOLD,
             "opening" => OPENING,
@@ -157,7 +159,7 @@ mod tests {
         for (script, keys, args) in [
             (&SUBMIT, exactly(18), exactly(22)),
             (&GRANT, exactly(4), exactly(10)),
-            (&TICK, exactly(10), exactly(9)),
+            (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),
             (&CLAIM, from(4), from(6)),
             (&LOOK_JOBS, from(3), from(2)),
