@@ -18,6 +18,7 @@ mod intent;
 mod outputs;
 mod patience;
 mod pool;
+mod pulse;
 mod running;
 mod steps;
 mod submission;
@@ -41,6 +42,7 @@ pub use steps::{StepHook, StepPhase, StepPoint};
 use crate::provider::Providers;
 use crate::store::Store;
 use identity::Identity;
+use pulse::Pulse;
 use running::Running;
 
 /// How a worker process behaves.
@@ -66,6 +68,7 @@ struct House {
     options: WorkerOptions,
     identity: Identity,
     running: Running,
+    pulse: Pulse,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
     /// A slot became free, or something else makes a claim worth while.
@@ -104,6 +107,7 @@ impl Worker {
             options,
             identity,
             running: Running::default(),
+            pulse: Pulse::new(),
             claiming: SetOnce::new(),
             look_again: Notify::new(),
             hand_back: std::sync::Mutex::new(Vec::new()),
@@ -145,6 +149,14 @@ impl Worker {
     /// is submitted is noticed.
     pub async fn claiming(&self) {
         self.house.claiming.wait().await;
+    }
+
+    /// Tells, as often as it is called and also while the worker drains, whether the worker works:
+    /// its lease was renewed within a lease, and its claims still go round.
+    pub fn vital_sign(&self) -> impl Fn() -> bool + Send + 'static {
+        let house = Arc::clone(&self.house);
+        let lease = Duration::from_millis(house.options.lease_ms);
+        move || house.pulse.beats(lease, pool::CLAIMS_GO_ROUND_WITHIN)
     }
 
     /// How many jobs run here now.
