@@ -4,6 +4,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::Call;
+use super::audit::no_partition;
 use super::failure::{Exit, Failure, Kind};
 use super::output::{rfc3339, rows, table};
 use crate::domain::ids::{AccountId, OperationId};
@@ -224,14 +225,7 @@ async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, Fr
     if let Scope::Partition(partition) = scope
         && partition >= store.partitions()
     {
-        let there = store.partitions();
-        return Err(Failure::new(
-            Kind::Usage,
-            format!(
-                "there is no partition {partition}: they are 0 to {}",
-                there - 1
-            ),
-        ));
+        return Err(no_partition(partition, &store));
     }
     let act = FreezeAct {
         scope,

@@ -214,7 +214,7 @@ impl Differences {
 }
 
 /// What remains in a grant and what is pinned, from `kind|remaining|pinned|...`.
-fn row_amounts(row: &str) -> Option<(i64, i64)> {
+pub(super) fn row_amounts(row: &str) -> Option<(i64, i64)> {
     let mut parts = row.split('|').skip(1);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sha1::{Digest, Sha1};
 
+use super::compare::row_amounts;
 use super::moved::{Moved, captured, post};
 use crate::store::{JournalBody, JournalEntry, Opening, TrimmedHead};
 
@@ -229,7 +230,12 @@ impl Fold {
             account.grants.clone_from(&body.grants);
             return;
         }
-        if balances == account.balances && body.grants == account.grants {
+        // Entries carry rows as the store had them: one that was changed by hand stands in the entries
+        // booked since. After a clear the rows of the store count, where they add up to what the
+        // postings say: in which grant credit stands is the operator's word, how much there is never.
+        let is_cleared = opening.round == 0 && add_up(&body.grants, &balances);
+        if balances == account.balances && (body.grants == account.grants || is_cleared) {
+            account.grants.clone_from(&body.grants);
             self.wrong_openings.remove(&body.account);
             return;
         }
@@ -422,6 +428,19 @@ fn strange_book(body: &JournalBody) -> Option<&str> {
     };
     let mut books = body.post.iter().map(|(book, _)| book.as_str());
     books.find(|book| !own.contains(book))
+}
+
+/// Whether the rows of all grants come to what is available and held.
+fn add_up(grants: &BTreeMap<String, String>, balances: &Balances) -> bool {
+    let (mut remaining, mut pinned) = (0, 0);
+    for row in grants.values() {
+        let Some((free, kept)) = row_amounts(row) else {
+            return false;
+        };
+        remaining += free;
+        pinned += kept;
+    }
+    (remaining, pinned) == (balances.available, balances.held)
 }
 
 /// A row with nothing remaining and nothing pinned is taken out of the grants.

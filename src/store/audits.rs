@@ -15,7 +15,27 @@ pub struct LastAudit {
     pub report: String,
 }
 
+/// A partition's clock that was set back, because the server's had been ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockSet {
+    /// When, ms since 1970.
+    pub at_ms: u64,
+    /// By how much, ms.
+    pub by_ms: u64,
+}
+
 impl Store {
+    /// The last time a partition's clock was set back; `None` where it never was.
+    pub async fn clock_set_back(&self, partition: u16) -> Result<Option<ClockSet>, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("HMGET")
+            .arg(self.keys(partition)?.meta())
+            .arg("clock_set_at")
+            .arg("clock_set_ms");
+        let ((at, by),): ((Option<u64>, Option<u64>),) = self.read("meta", &ask).await?;
+        Ok(at.zip(by).map(|(at_ms, by_ms)| ClockSet { at_ms, by_ms }))
+    }
+
     /// Asks to be the one that audits a partition for the next `lease_ms`. Returns whether it is.
     pub async fn lead_audit(
         &self,

@@ -37,7 +37,7 @@ pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
-pub use audits::LastAudit;
+pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use error::Error;
 pub use events::{Event, EventReader};

@@ -10,6 +10,7 @@ const CREDIT: &str = include_str!("lua/lib/credit.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
+const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
@@ -89,6 +90,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "calendar" => CALENDAR,
             "caps" => CAPS,
             "operation" => OPERATION,
+            "clock" => CLOCK,
             "frozen" => FROZEN,
             "hold" => HOLD,
             "opening" => OPENING,
@@ -171,7 +173,7 @@ mod tests {
         for (script, keys, args) in [
             (&SUBMIT, exactly(18), exactly(22)),
             (&GRANT, exactly(4), exactly(10)),
-            (&TICK, exactly(10), exactly(9)),
+            (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),
             (&CLAIM, from(4), from(6)),
             (&LOOK_JOBS, from(3), from(2)),

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batch;
+mod freezing;
 mod lost_answers;
 mod money;
 mod obligations;

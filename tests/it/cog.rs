@@ -220,6 +220,25 @@ async fn promise_07_work_that_does_not_stop_is_joined_and_never_runs_twice_at_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_fails_after_a_take_over_leaves_nothing_open() {
+    let studio = Studio::open().await;
+    let doomed = studio.rig.worker_with(None, 1);
+    let job = studio.submit(json!({"work_ms": 500, "fail": "bad"})).await;
+    let key = job.submission_key(1);
+    studio.cog.says(&format!("start {key}"), 1).await;
+    doomed.abort().await;
+    let heir = studio.rig.worker(None);
+    let view = studio.rig.ended(&job).await;
+    assert_eq!(
+        (view.text("state"), view.text("fail_class")),
+        ("failed", "provider_fault")
+    );
+    heir.drain().await;
+    // The answer spoke of the work under this very key: nobody still does it.
+    studio.assert_ends_with(100).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_work_that_was_joined() {
     let studio = Studio::open().await;
     let doomed = studio.rig.worker_with(None, 1);

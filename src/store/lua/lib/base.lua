@@ -30,6 +30,7 @@ local function load_part()
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
   part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
+  part.ahead_ms = part.now - now -- lib/clock.lua says for how long
   return part
 end
 
