@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const CREDIT: &str = include_str!("lua/lib/credit.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
-const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
@@ -86,11 +86,11 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "clock" => CLOCK,
             "credit" => CREDIT,
             "calendar" => CALENDAR,
             "caps" => CAPS,
             "operation" => OPERATION,
-            "clock" => CLOCK,
             "frozen" => FROZEN,
             "hold" => HOLD,
             "opening" => OPENING,
