@@ -4,6 +4,7 @@ mod catalogue;
 mod chaos;
 mod cli;
 mod config;
+mod hostile;
 mod ledger;
 mod ledger_audit;
 mod ledger_doc;
