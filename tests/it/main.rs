@@ -12,6 +12,7 @@ mod making;
 mod media;
 mod outage;
 mod probe;
+mod probe_lengths;
 mod provider;
 mod readme;
 mod review;

@@ -381,14 +381,14 @@ mod tests {
 
     #[test]
     fn a_webp_is_shown_as_long_as_its_pictures_say() {
-        assert_eq!(ms!(webp, webp_of(&[(40, b"VP8 ")])), None);
+        assert_eq!(ms!(webp, webp_of(&[(40, b"VP8 ")])), Some(None));
         assert_eq!(
             ms!(webp, webp_of(&[(40, b"VP8 x"), (60, b"VP8 ")])),
             Some(Some(100))
         );
         assert_eq!(
             ms!(webp, webp_of(&[(40, b"VP8 "), (60, b""), (60, b"")])),
-            None
+            Some(None)
         );
         let hours = webp_of(&[(0xff_ffff, b"VP8 "), (0xff_ffff, b"VP8 ")]);
         assert_eq!(ms!(webp, hours), Some(Some(2_000)));

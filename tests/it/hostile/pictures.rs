@@ -109,7 +109,7 @@ async fn giants_are_not_unpacked_and_two_in_one_are_what_they_begin_as() {
         (
             "a film's brand on nothing",
             mp4_box(b"ftyp", b"avif\0\0\0\0"),
-            Unmeasured,
+            NotMedia,
         ),
     ];
     check(rows, video).await;

@@ -88,13 +88,8 @@ async fn hostile_films_are_charged_for_what_their_bytes_prove() {
     let one = fixture("one-fragment.mp4");
     let one_frame = patched(one, b"trun", 0, 4, &1u32.to_be_bytes());
     let still_hour = patched(one_frame, b"tfhd", 0, 16, &frame_of_30_s);
-    let webm = patched(
-        fixture("clip.webm"),
-        b"\x44\x89\x88",
-        0,
-        0,
-        &3.6e6f64.to_be_bytes(),
-    );
+    let second_ns = 1_000_000_000u32.to_be_bytes();
+    let webm = patched(fixture("live.webm"), b"\x23\xe3\x83\x84", 0, 0, &second_ns);
     let fragments = fixture("indexed.mp4");
     let cut = fragments[..*places(&fragments, b"moof").last().unwrap() - 4].to_vec();
     // At 7 credits a second, for ten seconds: 7.5 s are 52.5 and come out as 53.
@@ -126,7 +121,7 @@ async fn hostile_films_are_charged_for_what_their_bytes_prove() {
             ("succeeded", 7, "disagreement"),
         ),
         (
-            "a WebM that says an hour",
+            "a WebM that says a second for each picture",
             webm,
             ("succeeded", 53, "disagreement"),
         ),
