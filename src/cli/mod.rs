@@ -7,10 +7,13 @@ mod audit;
 mod config;
 mod demo;
 mod failure;
+mod freeze;
 mod house;
 mod job;
 mod jobs;
+mod obligation;
 mod output;
+mod provider;
 mod queue;
 mod quote;
 mod request;
@@ -92,7 +95,13 @@ enum Command {
     Queue(queue::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Provider(provider::Command),
+    #[command(subcommand)]
+    Obligation(obligation::Command),
     Audit(audit::Args),
+    #[command(subcommand)]
+    Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -218,7 +227,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Account(_)
         | Command::Queue(_)
         | Command::Worker(_)
+        | Command::Provider(_)
+        | Command::Obligation(_)
         | Command::Audit(_)
+        | Command::Freeze(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -236,7 +248,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Provider(command) => provider::run(call, command).await,
+            Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
         }
     })

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -21,6 +22,10 @@ pub struct Settings {
     pub redis: Redis,
     /// Limits of the store.
     pub store: Store,
+    /// How long the books are kept.
+    pub journal: Journal,
+    /// How often the books are checked.
+    pub audit: Audit,
     /// How a worker works.
     pub worker: Worker,
     /// When a job is tried again.
@@ -86,6 +91,26 @@ pub struct Store {
     pub memory_refuse_percent: u8,
 }
 
+/// `[journal]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Days from one round of openings to the next.
+    pub opening_days: u64,
+    /// Days that the journal is kept before a round.
+    pub retention_days: u64,
+    /// Days that operators' acts are kept.
+    pub acts_days: u64,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Between two looks at the books, ms; 0 = never.
+    pub every_ms: u64,
+}
+
 /// `[worker]`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,7 +170,11 @@ pub struct Dev {
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// In place of the address in the provider's file.
-    pub base_url: Url,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<Url>,
+    /// In place of the private networks that the provider's file allows outputs to be fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_cidr: Option<Vec<IpNet>>,
 }
 
 impl Settings {
@@ -164,11 +193,21 @@ impl Settings {
 
     /// The addresses that stand above those in the providers' files, without a closing slash.
     pub fn base_urls(&self) -> BTreeMap<String, String> {
-        let url_of =
-            |provider: &Provider| provider.base_url.as_str().trim_end_matches('/').to_owned();
+        let url_of = |provider: &Provider| {
+            let url = provider.base_url.as_ref()?.as_str();
+            Some(url.trim_end_matches('/').to_owned())
+        };
         self.providers
             .iter()
-            .map(|(name, provider)| (name.clone(), url_of(provider)))
+            .filter_map(|(name, provider)| Some((name.clone(), url_of(provider)?)))
+            .collect()
+    }
+
+    /// The private networks that stand above those in the providers' files.
+    pub fn networks(&self) -> BTreeMap<String, Vec<IpNet>> {
+        self.providers
+            .iter()
+            .filter_map(|(name, provider)| Some((name.clone(), provider.allow_cidr.clone()?)))
             .collect()
     }
 }

@@ -65,6 +65,14 @@ pub enum SubmitRefusal {
     /// The account may not spend.
     #[error("the account is {0}")]
     AccountClosed(String),
+    /// The account, or its whole partition, is frozen until an operator clears it.
+    #[error("{} is frozen: {reason}", account.as_deref().unwrap_or("the account's whole partition"))]
+    Frozen {
+        /// Which account; `None` = its whole partition.
+        account: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request, job {0}")]
     KeyMismatch(String),
@@ -261,6 +269,10 @@ impl Store {
             }
             "unknown_account" => refused(SubmitRefusal::UnknownAccount(job.account.clone())),
             "account_closed" => refused(SubmitRefusal::AccountClosed(reply.text(1)?)),
+            "frozen" => refused(SubmitRefusal::Frozen {
+                account: Some(reply.text(1)?).filter(|who| who != "*"),
+                reason: reply.text(2)?,
+            }),
             "key_mismatch" => refused(SubmitRefusal::KeyMismatch(reply.text(1)?)),
             "quote_expired" => refused(SubmitRefusal::QuoteExpired),
             "above_max" => refused(SubmitRefusal::AboveMax {

@@ -6,17 +6,21 @@
 mod accounts;
 mod acts;
 mod attempts;
+mod audits;
 mod connection;
 mod error;
 mod events;
+mod freeze;
 mod jobs;
 mod journal;
 mod keys;
+mod obligations;
 mod reply;
 mod scripts;
 mod server;
 mod snapshots;
 mod sweep;
+mod upkeep;
 mod views;
 mod wake;
 
@@ -29,14 +33,18 @@ pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
+pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
-pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
+pub use obligations::ObligationView;
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
+pub use upkeep::{RoundOutcome, TrimOutcome};
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 
@@ -79,6 +87,12 @@ pub struct Options {
     pub retention_ms: u64,
     /// How long dead letters are kept.
     pub dead_letter_ms: u64,
+    /// How often every account's state is written into the journal.
+    pub opening_ms: u64,
+    /// How long the journal is kept before such openings.
+    pub journal_retention_ms: u64,
+    /// How long operators' acts are kept.
+    pub acts_ms: u64,
     /// Share of maxmemory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
 }

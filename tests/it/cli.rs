@@ -2,7 +2,10 @@
 
 mod accounts;
 mod batch;
+mod freezing;
 mod lost_answers;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;
