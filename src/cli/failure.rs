@@ -19,7 +19,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account or job
+  3  there is no such account, job, queue or worker
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -87,6 +87,10 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
+    /// There is no such queue.
+    UnknownQueue,
+    /// No such worker has a lease.
+    UnknownWorker,
     /// The account is frozen or closed.
     AccountClosed,
     /// The idempotency key belongs to another request.
@@ -99,6 +103,8 @@ pub(super) enum Kind {
     Insufficient,
     /// The store takes no more jobs.
     QueueFull,
+    /// The queue is being drained.
+    QueueDraining,
     /// The account has too many waiting jobs.
     LaneFull,
     /// The parameters are too long.
@@ -151,12 +157,15 @@ impl Kind {
             Self::NoPrice => "no_price",
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownQueue => "unknown_queue",
+            Self::UnknownWorker => "unknown_worker",
             Self::AccountClosed => "account_closed",
             Self::KeyMismatch => "key_mismatch",
             Self::QuoteExpired => "quote_expired",
             Self::AboveMax => "above_max",
             Self::Insufficient => "insufficient",
             Self::QueueFull => "queue_full",
+            Self::QueueDraining => "queue_draining",
             Self::LaneFull => "lane_full",
             Self::PayloadTooLarge => "payload_too_large",
             Self::TooFarAhead => "too_far_ahead",
@@ -198,13 +207,16 @@ impl Kind {
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
             | Self::NoPrice => Exit::Usage,
-            Self::UnknownAccount | Self::UnknownJob => Exit::NotFound,
+            Self::UnknownAccount | Self::UnknownJob | Self::UnknownQueue | Self::UnknownWorker => {
+                Exit::NotFound
+            }
             Self::AccountClosed
             | Self::KeyMismatch
             | Self::QuoteExpired
             | Self::AboveMax
             | Self::Insufficient
             | Self::QueueFull
+            | Self::QueueDraining
             | Self::LaneFull
             | Self::PayloadTooLarge
             | Self::TooFarAhead
@@ -350,6 +362,7 @@ impl From<SubmitRefusal> for Failure {
                 .with("need_ucr", need.get())
                 .with("available_ucr", available_ucr),
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
+            SubmitRefusal::QueueDraining(queue) => of(Kind::QueueDraining).with("queue", queue),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),
             SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)

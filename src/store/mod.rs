@@ -7,11 +7,14 @@ mod accounts;
 mod acts;
 mod attempts;
 mod connection;
+mod control;
+mod drains;
 mod error;
 mod events;
 mod jobs;
 mod journal;
 mod keys;
+mod queues;
 mod reply;
 mod scripts;
 mod server;
@@ -30,14 +33,17 @@ pub use attempts::{
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
 pub use connection::ConnectionOptions;
+pub use control::{Control, Order};
+pub use drains::{DrainOrder, WorkerDrain};
 pub use error::Error;
 pub use events::{Event, EventReader};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use queues::{Halt, QueueAct, QueueView};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
-pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
+pub use views::{JobFilter, JobView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 
 use connection::Connections;

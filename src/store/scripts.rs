@@ -132,6 +132,10 @@ registry! {
     TICK = "tick";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
+    LOOK_QUEUES = "look_queues";
+    QUEUE_ACT = "queue";
+    DRAIN_WORKER = "drain_worker";
+    LEAVE = "leave";
 }
 
 #[cfg(test)]

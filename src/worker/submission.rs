@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Attempt, Setback};
+use super::grip::Hold;
 use super::patience::Patience;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
@@ -138,6 +139,7 @@ impl Attempt<'_> {
                 params: &self.payload.request.params,
                 timeout: self.submission_left(submission),
             };
+            self.grip.set(Hold::Fast);
             match self
                 .steps
                 .take("post", Box::pin(submission.engine.submit(&request)))
@@ -156,6 +158,9 @@ impl Attempt<'_> {
                     if let Some(handle) = &submitted.handle {
                         self.remember(submission, handle);
                         self.note("handle", Step::Handle, handle).await?;
+                        if can_be_followed(submission, handle) {
+                            self.grip.set(Hold::Recorded);
+                        }
                     }
                     return Ok((submitted.handle, submitted.answer));
                 }
@@ -174,6 +179,12 @@ impl Attempt<'_> {
                     perhaps_sent = true;
                 }
             }
+            // Nothing is under way until the next POST, which any worker can make under the same key.
+            self.grip.set(if perhaps_sent {
+                Hold::Recorded
+            } else {
+                Hold::Unsent
+            });
             self.pause(submission, patience.next()).await?;
         }
     }
@@ -268,6 +279,12 @@ impl Attempt<'_> {
         let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
         most.saturating_sub(self.submission_age(submission))
     }
+}
+
+/// Whether another worker can go on from this handle. Where the POST is the run there is nothing to
+/// follow: it is waited for.
+fn can_be_followed(submission: &Submission, handle: &Handle) -> bool {
+    handle.poll_url.is_some() && submission.engine.attach() != Attach::None
 }
 
 fn kind_word(kind: MediaKind) -> &'static str {

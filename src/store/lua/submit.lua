@@ -10,7 +10,7 @@
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
 --          | unknown_account | account_closed state | quote_expired | above_max ceiling_ucr
---          | queue_full | lane_full | insufficient need_ucr available_ucr
+--          | queue_draining | queue_full | lane_full | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 
 local account, job_id, need, queue, class = ARGV[2], ARGV[3], tonumber(ARGV[5]), ARGV[7], ARGV[8]
@@ -28,6 +28,7 @@ if acct.state ~= 'open' then return { 'account_closed', acct.state } end -- guar
 local quoted_until = ARGV[21] ~= '' and tonumber(redis.call('HGET', KEYS[7], 'expires_at') or '0') or math.huge
 if quoted_until <= part.now then return { 'quote_expired' } end -- guard: quote_alive
 if ARGV[22] ~= '' and need > tonumber(ARGV[22]) then return { 'above_max', ARGV[5] } end -- guard: max_credits
+if is_halted(part, queue, 'draining') then return { 'queue_draining' } end -- guard: queue_draining
 if redis.call('ZCARD', KEYS[13]) >= tonumber(ARGV[17]) then return { 'queue_full' } end -- guard: queue_room
 expire_due(acct, part.now)
 if acct.debt > 0 or acct.available < need then -- guard: sufficient
@@ -42,6 +43,7 @@ local slices = pin_slices(acct, need)
 local due, state = part.now + delay, delay > 0 and 'scheduled' or 'queued'
 
 -- point of no return
+tally(part, queue, 1, need)
 commit_expiry(part, acct)
 journal(part, acct, 'hold', ARGV[20], job_id, { { 'available', -need }, { 'held', need } }, ',"slices":"' .. slices .. '"')
 commit_account(acct)
