@@ -15,6 +15,7 @@ mod grip;
 mod handover;
 mod heartbeat;
 mod identity;
+mod intent;
 mod outputs;
 mod patience;
 mod pool;
