@@ -14,7 +14,7 @@ use meterline::domain::ids::JobId;
 use meterline::domain::job::Priority;
 use meterline::store::{
     Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, FailOutcome,
-    Failing, GrantKind, HeartbeatOutcome, NewJob, Options, SettleOutcome, Step, Store,
+    Failing, GrantKind, HeartbeatOutcome, NewJob, Options, QueueAct, SettleOutcome, Step, Store,
     SubmitOutcome,
 };
 use proptest::prelude::*;
@@ -170,6 +170,22 @@ impl House {
                     return true;
                 };
                 defer(&self.now(), &job, delay_s * 1_000, *keep).await == DeferOutcome::Fenced
+            }
+            Act::HandOver { claim, keep } => {
+                let Some(job) = self.claimed(*claim) else {
+                    return true;
+                };
+                let said = self.now().hand_over(&job.job, &job.token, *keep).await;
+                said.expect("hand over") == DeferOutcome::Fenced
+            }
+            Act::Leave { worker } => {
+                let name = self.worker(*worker);
+                !self.now().leave(0, &name, "{}").await.expect("leave")
+            }
+            Act::Halt { act } => {
+                let act = [QueueAct::Pause, QueueAct::Drain, QueueAct::Resume][*act];
+                let done = self.now().act_on_queue("video", act, "why", "tests").await;
+                done.expect("an act") == 0
             }
             Act::Cancel { job } => {
                 if self.jobs.is_empty() {
@@ -329,6 +345,7 @@ impl House {
                 active.entry(payer).or_default().insert(id.to_string());
             }
         }
+        assert_tallies(&self.now()).await;
         for class in ["resume", "high", "normal", "low"] {
             entries -= self
                 .raw

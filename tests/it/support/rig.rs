@@ -42,13 +42,31 @@ impl Rig {
 
     /// A house on a given server.
     pub(crate) async fn on(url: String) -> Self {
+        Self::with(url, []).await
+    }
+
+    /// A house whose jobs have a minute, so that a machine that is busy with other things fails none.
+    pub(crate) async fn patient(url: String) -> Self {
+        let minute = |queue: &str, clock: &str| {
+            (
+                format!("METERLINE__QUEUES__{queue}__{clock}_MS"),
+                "60000".to_owned(),
+            )
+        };
+        let queues = ["IMAGE", "VIDEO"];
+        let clocks = ["SUBMISSION_TIMEOUT", "DEADLINE"];
+        let settings = queues.map(|queue| clocks.map(|clock| minute(queue, clock)));
+        Self::with(url, settings.into_iter().flatten()).await
+    }
+
+    async fn with(url: String, settings: impl IntoIterator<Item = (String, String)>) -> Self {
         // Only the first test of the process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");
         let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
-        let loaded = Settings::load(Some(&dev), []).expect("the development settings");
+        let loaded = Settings::load(Some(&dev), settings).expect("the development settings");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");
@@ -79,13 +97,23 @@ impl Rig {
     }
 
     pub(crate) fn worker_with(&self, hook: Option<StepHook>, slots: u32) -> Worker {
+        self.worker_for(hook, slots, 20_000)
+    }
+
+    /// A worker that waits so long for requests under way when it leaves.
+    pub(crate) fn worker_for(
+        &self,
+        hook: Option<StepHook>,
+        slots: u32,
+        drain_max_ms: u64,
+    ) -> Worker {
         let queues = ["image", "video", "audio", "training"];
         let options = WorkerOptions {
             slots: queues.map(|queue| (queue.to_owned(), slots)).into(),
             lease_ms: 1_000,
             heartbeat_ms: 250,
             sweep_ms: 200,
-            drain_max_ms: 20_000,
+            drain_max_ms,
         };
         let base_urls = BTreeMap::from([("sim".to_owned(), self.provider_url.clone())]);
         let providers =
