@@ -7,9 +7,11 @@
 //! - `handover`, `grip`: how a worker leaves: which lines may be left where they are, and to whom;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
-//! - `sweep`: does for all what falls due, and takes jobs back from the dead.
+//! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `books`: openings of the journal, its trimming, and the log of acts.
 
 mod attempt;
+mod books;
 mod conclude;
 mod grip;
 mod handover;
@@ -35,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use handover::Drained;
+pub use intent::LeftOpen;
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
@@ -137,6 +140,9 @@ impl Worker {
         worker
             .tasks
             .spawn(sweep::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(books::run(Arc::clone(house), stop.clone()));
         worker
     }
 

@@ -42,7 +42,8 @@ impl Rig {
 
     /// A house on a given server.
     pub(crate) async fn on(url: String) -> Self {
-        Self::with(url, []).await
+        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
+        Self::with_settings(url, &dev).await
     }
 
     /// A house whose jobs have a minute, so that a machine that is busy with other things fails none.
@@ -56,17 +57,26 @@ impl Rig {
         let queues = ["IMAGE", "VIDEO"];
         let clocks = ["SUBMISSION_TIMEOUT", "DEADLINE"];
         let settings = queues.map(|queue| clocks.map(|clock| minute(queue, clock)));
-        Self::with(url, settings.into_iter().flatten()).await
+        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
+        Self::with(url, &dev, settings.into_iter().flatten()).await
     }
 
-    async fn with(url: String, settings: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// A house with the catalogue and the providers of this folder.
+    pub(crate) async fn with_settings(url: String, folder: &Path) -> Self {
+        Self::with(url, folder, []).await
+    }
+
+    async fn with(
+        url: String,
+        folder: &Path,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
         // Only the first test of the process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");
-        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
-        let loaded = Settings::load(Some(&dev), settings).expect("the development settings");
+        let loaded = Settings::load(Some(folder), settings).expect("the settings");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");
