@@ -19,7 +19,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account, job or provider
+  3  there is no such account, job, queue, worker or provider
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -87,6 +87,10 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
+    /// There is no such queue.
+    UnknownQueue,
+    /// No such worker has a lease.
+    UnknownWorker,
     /// No file describes a provider of this name.
     UnknownProvider,
     /// The account is closed.
@@ -105,6 +109,8 @@ pub(super) enum Kind {
     Insufficient,
     /// The store takes no more jobs.
     QueueFull,
+    /// The queue is being drained.
+    QueueDraining,
     /// The account has too many waiting jobs.
     LaneFull,
     /// The parameters are too long.
@@ -185,6 +191,8 @@ impl Kind {
             Self::NoPrice => "no_price",
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownQueue => "unknown_queue",
+            Self::UnknownWorker => "unknown_worker",
             Self::UnknownProvider => "unknown_provider",
             Self::AccountClosed => "account_closed",
             Self::Frozen => "frozen",
@@ -194,6 +202,7 @@ impl Kind {
             Self::AboveMax => "above_max",
             Self::Insufficient => "insufficient",
             Self::QueueFull => "queue_full",
+            Self::QueueDraining => "queue_draining",
             Self::LaneFull => "lane_full",
             Self::PayloadTooLarge => "payload_too_large",
             Self::TooFarAhead => "too_far_ahead",
@@ -253,6 +262,8 @@ impl Kind {
             | Self::UnknownPlan => Exit::Usage,
             Self::UnknownAccount
             | Self::UnknownJob
+            | Self::UnknownQueue
+            | Self::UnknownWorker
             | Self::UnknownPayment
             | Self::UnknownProvider => Exit::NotFound,
             Self::AccountClosed
@@ -263,6 +274,7 @@ impl Kind {
             | Self::AboveMax
             | Self::Insufficient
             | Self::QueueFull
+            | Self::QueueDraining
             | Self::LaneFull
             | Self::PayloadTooLarge
             | Self::TooFarAhead
@@ -440,6 +452,7 @@ impl From<SubmitRefusal> for Failure {
                 .with("left_ucr", left.get())
             }
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
+            SubmitRefusal::QueueDraining(queue) => of(Kind::QueueDraining).with("queue", queue),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),
             SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)

@@ -108,6 +108,9 @@ pub enum SubmitRefusal {
     /// The store has as many open jobs as it takes.
     #[error("the queue is full, try again later")]
     QueueFull,
+    /// Operators let the queue run empty.
+    #[error("the queue {0} takes no more jobs until its operators let it go on")]
+    QueueDraining(String),
     /// The account has as many waiting jobs as it may.
     #[error("the account's lane is full, wait for some of its jobs to end")]
     LaneFull,
@@ -290,6 +293,7 @@ impl Store {
             "above_max" => refused(SubmitRefusal::AboveMax {
                 ceiling: reply.number(1)?,
             }),
+            "queue_draining" => refused(SubmitRefusal::QueueDraining(job.queue.clone())),
             "queue_full" => refused(SubmitRefusal::QueueFull),
             "lane_full" => refused(SubmitRefusal::LaneFull),
             "cap_exceeded" => refused(SubmitRefusal::CapExceeded {

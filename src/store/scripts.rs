@@ -159,6 +159,10 @@ registry! {
     AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
+    LOOK_QUEUES = "look_queues";
+    QUEUE_ACT = "queue";
+    DRAIN_WORKER = "drain_worker";
+    LEAVE = "leave";
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use meterline::ledger::{Round, Watch};
 use meterline::store::{
     AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, ClearOutcome,
     Correction, DeferOutcome, FailOutcome, Failing, FreezeAct, FreezeOutcome, GrantKind,
-    HeartbeatOutcome, NewJob, Options, RefundOutcome, Scope, SettleOutcome, Step, Store,
+    HeartbeatOutcome, NewJob, Options, QueueAct, RefundOutcome, Scope, SettleOutcome, Step, Store,
     SubmitOutcome, Term, TermOutcome,
 };
 use proptest::prelude::*;
@@ -201,6 +201,22 @@ impl House {
                     return true;
                 };
                 defer(&self.now(), &job, delay_s * 1_000, *keep).await == DeferOutcome::Fenced
+            }
+            Act::HandOver { claim, keep } => {
+                let Some(job) = self.claimed(*claim) else {
+                    return true;
+                };
+                let said = self.now().hand_over(&job.job, &job.token, *keep).await;
+                said.expect("hand over") == DeferOutcome::Fenced
+            }
+            Act::Leave { worker } => {
+                let name = self.worker(*worker);
+                !self.now().leave(0, &name, "{}").await.expect("leave")
+            }
+            Act::Halt { act } => {
+                let act = [QueueAct::Pause, QueueAct::Drain, QueueAct::Resume][*act];
+                let done = self.now().act_on_queue("video", act, "why", "tests").await;
+                done.expect("an act") == 0
             }
             Act::Cancel { job } => {
                 if self.jobs.is_empty() {
@@ -458,6 +474,7 @@ impl House {
                 active.entry(payer).or_default().insert(id.to_string());
             }
         }
+        assert_tallies(&self.now()).await;
         for class in ["resume", "high", "normal", "low"] {
             entries -= self
                 .raw

@@ -10,7 +10,7 @@
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
 --          | unknown_account | frozen what reason | account_closed state | quote_expired | above_max ceiling_ucr
---          | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
+--          | queue_draining | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
 --          | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 

@@ -65,6 +65,16 @@ pub(super) enum Act {
         delay_s: u64,
         keep: bool,
     },
+    HandOver {
+        claim: usize,
+        keep: bool,
+    },
+    Leave {
+        worker: usize,
+    },
+    Halt {
+        act: usize,
+    },
     Cancel {
         job: usize,
     },
@@ -120,6 +130,9 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(claim, class, again_s, has_verdict)| {
                 Act::Fail { claim, class, again_s, has_verdict }
             }),
+        2 => (claim.clone(), any::<bool>()).prop_map(|(claim, keep)| Act::HandOver { claim, keep }),
+        1 => worker.clone().prop_map(|worker| Act::Leave { worker }),
+        2 => prop_oneof![1 => Just(0usize), 1 => Just(1usize), 3 => Just(2usize)].prop_map(|act| Act::Halt { act }),
         3 => (claim, 0..4u64, any::<bool>())
             .prop_map(|(claim, delay_s, keep)| Act::Defer { claim, delay_s, keep }),
         2 => (0..40usize).prop_map(|job| Act::Cancel { job }),

@@ -349,3 +349,21 @@ pub(crate) async fn reap(store: &Store) -> Option<(Vec<String>, Vec<String>)> {
 pub(crate) fn ended(state: State) -> FailOutcome {
     FailOutcome::Ended(state)
 }
+
+/// What each queue says of its open jobs and their holds is what there is.
+pub(crate) async fn assert_tallies(store: &Store) {
+    let mut found = std::collections::BTreeMap::<String, (u64, i64)>::new();
+    for partition in 0..store.partitions() {
+        for id in store.open_jobs(partition).await.expect("open jobs") {
+            let view = view_of(store, &id).await;
+            let tally = found.entry(view.text("queue").to_owned()).or_default();
+            tally.0 += 1;
+            tally.1 += view.number("hold_ucr");
+        }
+    }
+    for view in store.queue_views().await.expect("queues") {
+        let expected = found.remove(&view.queue).unwrap_or_default();
+        assert_eq!((view.open, view.held_ucr), expected, "{view:?}");
+    }
+    assert!(found.is_empty(), "{found:?}");
+}

@@ -7,6 +7,7 @@
 -- Checks in memory and pins the slices. Returns a refusal, or nothing: then r has slices, max_active, due,
 -- state, and whether it is active at once. What is pinned is written by commit_admission alone.
 local function plan_admission(part, acct, r)
+  if is_halted(part, r.queue, 'draining') then return { 'queue_draining' } end -- guard: queue_draining
   if redis.call('ZCARD', PREFIX .. 'part:deadlines') >= r.open_max then return { 'queue_full' } end -- guard: queue_room
   local spent = not r.house and spent_now(acct, part.now)
   local capped = spent and over_cap(acct, spent, r.need)
@@ -26,6 +27,7 @@ end
 -- Writes the hold and the job: its hash `fields` with what admission adds to them, its payload, its place.
 -- `postings` are the hold's.
 local function commit_admission(part, acct, r, fields, payload, op, postings)
+  tally(part, r.queue, 1, r.need)
   commit_expiry(part, acct)
   journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"')
   commit_account(acct)

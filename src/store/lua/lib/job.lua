@@ -54,6 +54,7 @@ end
 -- Writes the ending. The hold ends, the stream entry goes, the lane moves up, the books say so.
 local function commit_end(part, plan, more_fields)
   local job, o, acct = plan.job, plan.o, plan.acct
+  tally(part, job.queue, -1, -job.hold_ucr)
   commit_expiry(part, acct)
   journal(part, acct, o.state == 'succeeded' and 'settle' or 'release', o.class, job.id, plan.postings,
     ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)

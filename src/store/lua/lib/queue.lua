@@ -5,10 +5,41 @@
 -- the sorted set lane:<account>:<queue>, scored by class and sequence.
 
 local CLASS_RANK = { front = 0, high = 1, normal = 2, low = 3 }
+local STARTS_MAX = 100
 local RANK_STEP = 1125899906842624 -- 2^50: sequences stay below it, scores stay exact in a double
 
 local function lane_key(account, queue) return key('lane', account .. ':' .. queue) end
 local function active_key(account, queue) return key('active', account .. ':' .. queue) end
+
+-- Whether operators have halted a queue: `what` is paused (nothing new is handed out) or draining
+-- (nothing new is taken). The words stand in part:meta, ` <queue>:<what> `, so that a house in which
+-- nothing is halted pays nothing for asking; who and why stand in part:halts.
+local function is_halted(part, queue, what)
+  return part.halts ~= '' and string.find(part.halts, ' ' .. queue .. ':' .. what .. ' ', 1, true) ~= nil
+end
+
+-- Counts open jobs and what is held for them, by queue: ` <queue>=<jobs>:<ucr> ` in part:meta. Called
+-- before the journal entry that moves the hold, which writes it.
+local function tally(part, queue, jobs, ucr)
+  local head = ' ' .. queue .. '='
+  local from, to = string.find(part.open, head, 1, true)
+  if from then
+    local n, held, rest = string.match(part.open, '^(%-?%d+):(%-?%d+)()', to + 1)
+    jobs, ucr = jobs + tonumber(n), ucr + tonumber(held)
+    part.open = string.sub(part.open, 1, from - 1) .. string.sub(part.open, rest)
+  end
+  part.open = part.open .. queue .. '=' .. int(jobs) .. ':' .. int(ucr) .. ' '
+end
+
+-- How long the jobs of one claim had waited since they were due, ms, by queue: one entry for all.
+local function note_starts(part, waits)
+  local row = { 't', int(part.now) }
+  for queue, list in pairs(waits) do
+    row[#row + 1] = queue
+    row[#row + 1] = table.concat(list, ',')
+  end
+  if #row > 2 then redis.call('XADD', PREFIX .. 'part:starts', 'MAXLEN', '~', STARTS_MAX, '*', unpack(row)) end
+end
 
 -- Puts a job into a ready stream. `class` may be 'resume' for a job that a worker can pick up midway.
 local function enqueue(job, queue, class)

@@ -27,6 +27,7 @@ local function forget_worker(worker)
   redis.call('ZREM', PREFIX .. 'part:gone', worker)
   if pending > 0 then redis.call('SADD', PREFIX .. 'part:reaping', worker) end
   redis.call('HDEL', PREFIX .. 'part:workers', worker)
+  redis.call('HDEL', PREFIX .. 'part:drains', worker)
   redis.call('DEL', key('stops', worker))
 end
 
