@@ -4,6 +4,7 @@ mod accounts;
 mod batch;
 mod freezing;
 mod lost_answers;
+mod money;
 mod obligations;
 mod providers;
 mod refusals;

@@ -2,6 +2,7 @@
 
 mod attempt;
 pub(crate) mod files;
+mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
@@ -22,6 +23,7 @@ use meterline::store::{
 };
 
 pub(crate) use attempt::*;
+pub(crate) use money::*;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -53,6 +55,7 @@ pub(crate) fn options() -> Options {
         queue_room: 1_000_000,
         lane_max: 10_000,
         max_active: 20,
+        low_balance: Ucr::ZERO,
         payload_max_bytes: 65_536,
         grants_max: 64,
         schedule_ahead_ms: 7 * 86_400_000,
