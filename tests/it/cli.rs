@@ -6,6 +6,7 @@ mod freezing;
 mod health;
 mod lost_answers;
 mod manual;
+mod money;
 mod obligations;
 mod providers;
 mod refusals;
