@@ -252,3 +252,23 @@ fn every_setting_can_be_set_by_a_variable() {
         }
     }
 }
+
+#[test]
+fn a_slip_in_any_section_is_answered_with_the_keys_of_that_section() {
+    let sections = json(DEFAULT_SETTINGS);
+    for section in sections.as_object().expect("tables").keys() {
+        let named = ["queues", "providers", "plans"].contains(&section.as_str());
+        let table = if named {
+            format!("{section}.x")
+        } else {
+            section.clone()
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = format!("[{table}]\nzebra = 1\n");
+        std::fs::write(folder.path().join("meterline.toml"), text).expect("a file");
+        let said = Settings::load(Some(folder.path()), []).expect_err(section);
+        let said: Vec<String> = said.iter().map(ToString::to_string).collect();
+        let wanted = format!("{table}.zebra: unknown key; known here: ");
+        assert!(said[0].contains(&wanted), "{said:?}");
+    }
+}
