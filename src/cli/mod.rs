@@ -4,6 +4,7 @@
 
 mod account;
 mod audit;
+mod bench;
 mod config;
 mod demo;
 mod failure;
@@ -93,6 +94,7 @@ enum Command {
     #[command(subcommand)]
     Worker(worker::Command),
     Audit(audit::Args),
+    Bench(bench::Args),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -219,6 +221,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Queue(_)
         | Command::Worker(_)
         | Command::Audit(_)
+        | Command::Bench(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -237,6 +240,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Bench(args) => bench::run(call, args).await,
             Command::Config(command) => config::run(call, &command),
         }
     })

@@ -17,6 +17,7 @@ mod scripts;
 mod server;
 mod snapshots;
 mod sweep;
+mod usage;
 mod views;
 mod wake;
 
@@ -37,6 +38,7 @@ pub use journal::{JournalBody, JournalEntry, JournalPage};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
+pub use usage::ServerUsage;
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 

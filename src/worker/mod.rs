@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,7 @@ pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
 use crate::provider::Providers;
-use crate::store::Store;
+use crate::store::{ClaimedJob, Store};
 use identity::Identity;
 use running::Running;
 
@@ -54,6 +55,10 @@ pub struct WorkerOptions {
     pub drain_max_ms: u64,
 }
 
+/// What a slot runs instead of a generation, to measure or rehearse a house without any provider. It
+/// has to say itself what came of the job; everything around a slot stays as it is.
+pub type StandIn = Arc<dyn Fn(Store, ClaimedJob) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// What every part of a worker works with.
 struct House {
     store: Store,
@@ -69,6 +74,7 @@ struct House {
     /// Partitions whose pending list holds more than runs here.
     hand_back: std::sync::Mutex<Vec<u16>>,
     hook: Option<StepHook>,
+    stand_in: Option<StandIn>,
 }
 
 /// A running worker.
@@ -92,6 +98,28 @@ impl Worker {
         options: WorkerOptions,
         hook: Option<StepHook>,
     ) -> Self {
+        Self::start_with(store, providers, outputs, options, hook, None)
+    }
+
+    /// Starts a worker whose slots run `stand_in` instead of generations.
+    pub fn start_stand_in(
+        store: Store,
+        providers: Providers,
+        outputs: Outputs,
+        options: WorkerOptions,
+        stand_in: StandIn,
+    ) -> Self {
+        Self::start_with(store, providers, outputs, options, None, Some(stand_in))
+    }
+
+    fn start_with(
+        store: Store,
+        providers: Providers,
+        outputs: Outputs,
+        options: WorkerOptions,
+        hook: Option<StepHook>,
+        stand_in: Option<StandIn>,
+    ) -> Self {
         let identity = Identity::new(store.partitions());
         let house = Arc::new(House {
             store,
@@ -104,6 +132,7 @@ impl Worker {
             look_again: Notify::new(),
             hand_back: std::sync::Mutex::new(Vec::new()),
             hook,
+            stand_in,
         });
         let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
         let stop_claiming = CancellationToken::new();
