@@ -9,6 +9,7 @@ const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
+const ADMISSION: &str = include_str!("lua/lib/admission.lua");
 const UPKEEP: &str = include_str!("lua/lib/upkeep.lua");
 
 /// A script of the store, ready to be called by its hash.
@@ -81,6 +82,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "hold" => HOLD,
             "queue" => QUEUE,
             "job" => JOB,
+            "admission" => ADMISSION,
             "upkeep" => UPKEEP,
             _ => BASE,
         });
