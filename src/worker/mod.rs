@@ -70,8 +70,12 @@ struct House {
     running: Running,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
-    /// A slot became free, or something else makes a claim worth while.
+    /// Something makes a claim in every partition worth while.
     look_again: Notify,
+    /// A slot became free, or there is news.
+    stirred: Notify,
+    /// Where new entries were seen since the pool last looked.
+    news: std::sync::Mutex<Vec<wakeup::News>>,
     /// Partitions whose pending list holds more than runs here.
     hand_back: std::sync::Mutex<Vec<u16>>,
     hook: Option<StepHook>,
@@ -131,6 +135,8 @@ impl Worker {
             running: Running::default(),
             claiming: SetOnce::new(),
             look_again: Notify::new(),
+            stirred: Notify::new(),
+            news: std::sync::Mutex::new(Vec::new()),
             hand_back: std::sync::Mutex::new(Vec::new()),
             hook,
             stand_in,

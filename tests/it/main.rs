@@ -30,3 +30,4 @@ mod store_submit;
 mod support;
 mod tidy;
 mod worker;
+mod worker_wakes;
