@@ -19,7 +19,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account or job
+  3  there is no such account, job or provider
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -87,8 +87,14 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
-    /// The account is frozen or closed.
+    /// No file describes a provider of this name.
+    UnknownProvider,
+    /// The account is closed.
     AccountClosed,
+    /// The account or its partition stands still until an operator clears it.
+    Frozen,
+    /// Nothing is frozen there.
+    NotFrozen,
     /// The idempotency key belongs to another request.
     KeyMismatch,
     /// The quote is gone.
@@ -113,6 +119,32 @@ pub(super) enum Kind {
     ExpiredAlready,
     /// The balance would leave the range of amounts.
     Overflow,
+    /// A cap of the account would be passed.
+    CapExceeded,
+    /// Nothing is taken from a frozen account.
+    AccountFrozen,
+    /// An account with open jobs is not closed.
+    HasOpenJobs,
+    /// A kind of credit that is made by the store alone.
+    NotGrantable,
+    /// Purchased credits never expire.
+    PurchaseExpires,
+    /// The reward was taken before.
+    AlreadyTaken,
+    /// The settings give no such reward.
+    NoReward,
+    /// More than is left of a payment.
+    AbovePayment,
+    /// A job that was not charged has nothing to refund.
+    NotCaptured,
+    /// More than is left of a capture.
+    AboveCaptured,
+    /// There is nothing left to do it to.
+    Nothing,
+    /// The settings have no such plan.
+    UnknownPlan,
+    /// Nothing was granted under the payment's operation id.
+    UnknownPayment,
     /// A job that has ended cannot be cancelled.
     AlreadyEnded,
     /// The store's memory is full; nothing happened.
@@ -151,7 +183,10 @@ impl Kind {
             Self::NoPrice => "no_price",
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownProvider => "unknown_provider",
             Self::AccountClosed => "account_closed",
+            Self::Frozen => "frozen",
+            Self::NotFrozen => "not_frozen",
             Self::KeyMismatch => "key_mismatch",
             Self::QuoteExpired => "quote_expired",
             Self::AboveMax => "above_max",
@@ -164,6 +199,19 @@ impl Kind {
             Self::TooManyGrants => "too_many_grants",
             Self::ExpiredAlready => "expired_already",
             Self::Overflow => "overflow",
+            Self::CapExceeded => "cap_exceeded",
+            Self::AccountFrozen => "account_frozen",
+            Self::HasOpenJobs => "has_open_jobs",
+            Self::NotGrantable => "not_grantable",
+            Self::PurchaseExpires => "purchase_expires",
+            Self::AlreadyTaken => "already_taken",
+            Self::NoReward => "no_reward",
+            Self::AbovePayment => "above_payment",
+            Self::NotCaptured => "not_captured",
+            Self::AboveCaptured => "above_captured",
+            Self::Nothing => "nothing",
+            Self::UnknownPlan => "unknown_plan",
+            Self::UnknownPayment => "unknown_payment",
             Self::AlreadyEnded => "already_ended",
             Self::StoreFull => "store_full",
             Self::Unreachable => "unreachable",
@@ -197,9 +245,15 @@ impl Kind {
             | Self::DurationAboveMaximum
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
-            | Self::NoPrice => Exit::Usage,
-            Self::UnknownAccount | Self::UnknownJob => Exit::NotFound,
+            | Self::NoPrice
+            | Self::UnknownPlan => Exit::Usage,
+            Self::UnknownAccount
+            | Self::UnknownJob
+            | Self::UnknownPayment
+            | Self::UnknownProvider => Exit::NotFound,
             Self::AccountClosed
+            | Self::Frozen
+            | Self::NotFrozen
             | Self::KeyMismatch
             | Self::QuoteExpired
             | Self::AboveMax
@@ -212,6 +266,17 @@ impl Kind {
             | Self::TooManyGrants
             | Self::ExpiredAlready
             | Self::Overflow
+            | Self::CapExceeded
+            | Self::AccountFrozen
+            | Self::HasOpenJobs
+            | Self::NotGrantable
+            | Self::PurchaseExpires
+            | Self::AlreadyTaken
+            | Self::NoReward
+            | Self::AbovePayment
+            | Self::NotCaptured
+            | Self::AboveCaptured
+            | Self::Nothing
             | Self::AlreadyEnded
             | Self::StoreFull => Exit::Refused,
             Self::UnknownOutcome => Exit::Unknown,
@@ -338,6 +403,9 @@ impl From<SubmitRefusal> for Failure {
         match refusal {
             SubmitRefusal::UnknownAccount(_) => of(Kind::UnknownAccount),
             SubmitRefusal::AccountClosed(_) => of(Kind::AccountClosed),
+            SubmitRefusal::Frozen { account, reason } => of(Kind::Frozen)
+                .with("account", account)
+                .with("reason", reason),
             SubmitRefusal::KeyMismatch(job) => of(Kind::KeyMismatch).with("job", job),
             SubmitRefusal::QuoteExpired => of(Kind::QuoteExpired),
             SubmitRefusal::AboveMax { ceiling } => {
@@ -349,6 +417,24 @@ impl From<SubmitRefusal> for Failure {
             } => of(Kind::Insufficient)
                 .with("need_ucr", need.get())
                 .with("available_ucr", available_ucr),
+            SubmitRefusal::CapExceeded {
+                period,
+                until_ms,
+                need,
+                left,
+            } => {
+                let until = i64::try_from(until_ms).ok();
+                let until = until.and_then(super::output::rfc3339);
+                let failure = of(Kind::CapExceeded);
+                match &until {
+                    Some(at) => failure.and_say(&format!("the {period} ends {at}")),
+                    None => failure,
+                }
+                .with("cap", period)
+                .with("until", until)
+                .with("need_ucr", need.get())
+                .with("left_ucr", left.get())
+            }
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),

@@ -8,10 +8,13 @@ mod bench;
 mod config;
 mod demo;
 mod failure;
+mod freeze;
 mod house;
 mod job;
 mod jobs;
+mod obligation;
 mod output;
+mod provider;
 mod queue;
 mod quote;
 mod request;
@@ -93,8 +96,14 @@ enum Command {
     Queue(queue::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Provider(provider::Command),
+    #[command(subcommand)]
+    Obligation(obligation::Command),
     Audit(audit::Args),
     Bench(bench::Args),
+    #[command(subcommand)]
+    Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -220,10 +229,18 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Account(_)
         | Command::Queue(_)
         | Command::Worker(_)
+        | Command::Provider(_)
+        | Command::Obligation(_)
         | Command::Audit(_)
         | Command::Bench(_)
+        | Command::Freeze(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
+    let has_csv = matches!(command, Command::Account(account::Command::Statement(_)));
+    if call.out.format() == Format::Csv && !has_csv {
+        let message = "only account statement writes csv: leave --output out, or use json";
+        return Err(Failure::new(Kind::Usage, message));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -239,8 +256,11 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Provider(command) => provider::run(call, command).await,
+            Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
+            Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
         }
     })

@@ -11,7 +11,12 @@ use crate::domain::catalogue::is_name;
 use crate::domain::problem::Problem;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
-const TIME_MAX_MS: u64 = 365 * 24 * 3_600_000;
+const TIME_MAX_MS: u64 = 365 * DAY_MS;
+
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// Ten years: who wants a longer life of a reward means one that never expires.
+const REWARD_DAYS_MAX: u64 = 3_650;
 
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
@@ -19,11 +24,14 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.extend(redis_url(settings));
     found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(lease(settings));
+    found.extend(journal(settings));
     found.extend(retry(settings));
     for (name, queue) in &settings.queues {
         found.extend(queue_clocks(name, queue));
     }
     found.extend(slots(settings));
+    found.extend(plans(settings));
+    found.extend(rewards(settings));
     found.extend(names(settings));
     found
 }
@@ -66,6 +74,11 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,
+        accounts: _,
+        rewards,
+        plans: _,
+        journal,
+        audit,
         worker,
         retry,
         media,
@@ -102,6 +115,22 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
             1,
             99,
         ),
+        Bound::new(
+            "rewards.signup_expires_days",
+            rewards.signup_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
+        ),
+        Bound::new(
+            "rewards.daily_expires_days",
+            rewards.daily_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
+        ),
+        Bound::new("journal.opening_days", journal.opening_days, 1, 365),
+        Bound::new("journal.retention_days", journal.retention_days, 1, 3_650),
+        Bound::new("journal.acts_days", journal.acts_days, 1, 36_500),
+        Bound::new("audit.every_ms", audit.every_ms, 0, TIME_MAX_MS),
         Bound::time("worker.lease_ms", worker.lease_ms),
         Bound::time("worker.heartbeat_ms", worker.heartbeat_ms),
         Bound::time("worker.sweep_ms", worker.sweep_ms),
@@ -148,6 +177,22 @@ fn lease(settings: &Settings) -> Vec<Problem> {
     .collect()
 }
 
+/// What is trimmed away must be older than any hold that can still be open.
+fn journal(settings: &Settings) -> Option<Problem> {
+    let store = &settings.store;
+    let deadlines = settings.queues.values().map(|queue| queue.deadline_max_ms);
+    let longest_ms = store
+        .schedule_ahead_ms
+        .saturating_add(store.queue_ttl_ms)
+        .saturating_add(deadlines.max().unwrap_or(0));
+    let (days, needed) = (settings.journal.retention_days, longest_ms / DAY_MS + 1);
+    let message = format!(
+        "is {days}, and a job can be open for {needed} days (store.schedule_ahead_ms, \
+         store.queue_ttl_ms and the longest deadline_max_ms): raise it to {needed}"
+    );
+    (days < needed).then(|| Problem::new("journal.retention_days", message))
+}
+
 fn retry(settings: &Settings) -> Option<Problem> {
     let (base_ms, cap_ms) = (settings.retry.base_ms, settings.retry.cap_ms);
     let message = format!(
@@ -187,11 +232,42 @@ fn slots(settings: &Settings) -> Vec<Problem> {
         .collect()
 }
 
+/// A plan gives something, and `none` is the word for having no plan.
+fn plans(settings: &Settings) -> Vec<Problem> {
+    let of_one = |(name, plan): (&String, &crate::config::Plan)| {
+        let path = format!("plans.{name}");
+        let bound = (!(1..=100_000).contains(&plan.max_active)).then(|| {
+            let message = format!("is {}, must be from 1 to 100000", plan.max_active);
+            Problem::new(format!("{path}.max_active"), message)
+        });
+        let taken = (name == "none")
+            .then(|| Problem::new(path.clone(), "the word none stands for having no plan"));
+        let long = (plan.price.len() > 64)
+            .then(|| Problem::new(format!("{path}.price"), "is longer than 64 bytes"));
+        bound.into_iter().chain(taken).chain(long)
+    };
+    settings.plans.iter().flat_map(of_one).collect()
+}
+
+/// A reward of every day that lives for months would leave no room for other grants.
+fn rewards(settings: &Settings) -> Option<Problem> {
+    let (days, grants_max) = (
+        settings.rewards.daily_expires_days,
+        settings.store.grants_max,
+    );
+    let message = format!(
+        "is {days}, not below store.grants_max ({grants_max}): each day of it is a live grant of its own"
+    );
+    (days > 0 && days >= grants_max).then(|| Problem::new("rewards.daily_expires_days", message))
+}
+
 fn names(settings: &Settings) -> Vec<Problem> {
     let queues = settings.queues.keys().map(|name| ("queues", name));
     let providers = settings.providers.keys().map(|name| ("providers", name));
+    let plans = settings.plans.keys().map(|name| ("plans", name));
     queues
         .chain(providers)
+        .chain(plans)
         .filter(|(_, name)| !is_name(name))
         .map(|(section, name)| {
             let message = "a name must be of small letters, digits and inner dashes, at most 40";

@@ -22,6 +22,27 @@ pub struct Difference {
     pub found: String,
 }
 
+/// In words, without saying whose.
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (what, expected, found) = (&self.what, &self.expected, &self.found);
+        write!(
+            f,
+            "{what}: the journal says {expected}, the store holds {found}"
+        )
+    }
+}
+
+impl Difference {
+    /// In words, with whose it is.
+    pub fn with_account(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{account}: {self}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 /// Collects the differences of one partition.
 pub(super) struct Differences {
     partition: u16,
@@ -74,6 +95,13 @@ impl Differences {
         let id = shown.account.as_str();
         let none = AccountFold::default();
         let fold = fold.unwrap_or(&none);
+        if fold.seq != shown.seq {
+            self.add(id, "entries in the journal", shown.seq, fold.seq);
+        }
+        if fold.seq > 0 && !fold.is_based {
+            self.add(id, "opening of the books", "in the journal", "missing");
+            return;
+        }
         let sums = &fold.balances;
         for (name, expected) in [
             ("available", sums.available),
@@ -87,9 +115,6 @@ impl Differences {
         ] {
             self.check(id, name, expected, shown.ucr(name));
         }
-        if fold.seq < shown.seq {
-            self.add(id, "entries in the journal", shown.seq, fold.seq);
-        }
         self.check(id, "sum of open holds", shown.ucr("held"), fold.open_ucr);
         self.grants(shown, fold);
         let ucr = |name| i128::from(shown.ucr(name));
@@ -102,6 +127,10 @@ impl Differences {
             has,
             gave - took,
         );
+        if shown.ucr("refunded") > shown.ucr("captured") {
+            let at_most = format!("at most {}", shown.ucr("captured"));
+            self.add(id, "refunded", at_most, shown.ucr("refunded"));
+        }
         for name in ["available", "held", "debt"] {
             if shown.ucr(name) < 0 {
                 self.add(id, name, "not below zero", shown.ucr(name));
@@ -146,7 +175,8 @@ impl Differences {
     }
 
     /// A job against its hold: an open job has exactly one, of its amount, and an ended one has none.
-    pub(super) fn job(&mut self, shown: &JobSnapshot, hold: Option<&Hold>) {
+    /// `unknown_ucr` is what its account has in holds that the kept journal does not open.
+    pub(super) fn job(&mut self, shown: &JobSnapshot, hold: Option<&Hold>, unknown_ucr: i64) {
         let is_open = shown.state.is_some_and(|state| !state.is_terminal());
         let hold = match hold {
             // A job that is gone has no account to say as of when: what is open now is open for nobody.
@@ -158,6 +188,7 @@ impl Differences {
         };
         let state = shown.state.map_or("no job", |state| state.as_str());
         match (is_open, hold) {
+            (true, None) if shown.hold_ucr > 0 && shown.hold_ucr <= unknown_ucr => {}
             (true, None) => {
                 self.add(
                     &shown.account,
@@ -191,7 +222,7 @@ impl Differences {
 }
 
 /// What remains in a grant and what is pinned, from `kind|remaining|pinned|...`.
-fn row_amounts(row: &str) -> Option<(i64, i64)> {
+pub(super) fn row_amounts(row: &str) -> Option<(i64, i64)> {
     let mut parts = row.split('|').skip(1);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

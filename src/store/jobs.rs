@@ -65,6 +65,14 @@ pub enum SubmitRefusal {
     /// The account may not spend.
     #[error("the account is {0}")]
     AccountClosed(String),
+    /// The account, or its whole partition, is frozen until an operator clears it.
+    #[error("{} is frozen: {reason}", account.as_deref().unwrap_or("the account's whole partition"))]
+    Frozen {
+        /// Which account; `None` = its whole partition.
+        account: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request, job {0}")]
     KeyMismatch(String),
@@ -84,6 +92,18 @@ pub enum SubmitRefusal {
         need: Ucr,
         /// What can be spent, micro-credits; negative while there is debt.
         available_ucr: i64,
+    },
+    /// The account would spend more than it may in this day or month.
+    #[error("the account's cap of the {period} would be passed: {} credits are needed, {} are left", need.credits(), left.credits())]
+    CapExceeded {
+        /// `day` or `month`.
+        period: String,
+        /// When the period ends, ms since 1970.
+        until_ms: u64,
+        /// What would be held.
+        need: Ucr,
+        /// What may still be spent in it.
+        left: Ucr,
     },
     /// The store has as many open jobs as it takes.
     #[error("the queue is full, try again later")]
@@ -261,6 +281,10 @@ impl Store {
             }
             "unknown_account" => refused(SubmitRefusal::UnknownAccount(job.account.clone())),
             "account_closed" => refused(SubmitRefusal::AccountClosed(reply.text(1)?)),
+            "frozen" => refused(SubmitRefusal::Frozen {
+                account: Some(reply.text(1)?).filter(|who| who != "*"),
+                reason: reply.text(2)?,
+            }),
             "key_mismatch" => refused(SubmitRefusal::KeyMismatch(reply.text(1)?)),
             "quote_expired" => refused(SubmitRefusal::QuoteExpired),
             "above_max" => refused(SubmitRefusal::AboveMax {
@@ -268,6 +292,12 @@ impl Store {
             }),
             "queue_full" => refused(SubmitRefusal::QueueFull),
             "lane_full" => refused(SubmitRefusal::LaneFull),
+            "cap_exceeded" => refused(SubmitRefusal::CapExceeded {
+                period: reply.text(1)?,
+                until_ms: reply.number(2)?,
+                need: reply.number(3)?,
+                left: reply.number(4)?,
+            }),
             "insufficient" => refused(SubmitRefusal::Insufficient {
                 need: reply.number(1)?,
                 available_ucr: reply.number(2)?,

@@ -6,17 +6,21 @@
 mod accounts;
 mod acts;
 mod attempts;
+mod audits;
 mod connection;
 mod error;
 mod events;
+mod freeze;
 mod jobs;
 mod journal;
 mod keys;
+mod obligations;
 mod reply;
 mod scripts;
 mod server;
 mod snapshots;
 mod sweep;
+mod upkeep;
 mod usage;
 mod views;
 mod wake;
@@ -24,20 +28,28 @@ mod wake;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use accounts::{AccountView, GrantKind, GrantOutcome, GrantRequest, GrantView, Opened};
+pub use accounts::{
+    AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
+    GrantRequest, GrantView, Opened, PlanOutcome, PlanRequest, PlanView, RefundOutcome,
+    RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
+};
 pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
+pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
-pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
+pub use obligations::ObligationView;
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
+pub use upkeep::{RoundOutcome, TrimOutcome};
 pub use usage::ServerUsage;
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
 pub use wake::Waker;
@@ -46,6 +58,8 @@ use connection::Connections;
 use keys::Keys;
 use reply::Reply;
 use scripts::Script;
+
+use crate::domain::credits::Ucr;
 
 /// The layout of keys that this version reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -63,6 +77,8 @@ pub struct Options {
     pub lane_max: u64,
     /// Active jobs per account and queue, where the account has no number of its own.
     pub max_active: u32,
+    /// Below which balance a new account's owner is told by an event; zero = never.
+    pub low_balance: Ucr,
     /// Longest payload and longest stored result, bytes.
     pub payload_max_bytes: usize,
     /// Live grants per account.
@@ -81,6 +97,12 @@ pub struct Options {
     pub retention_ms: u64,
     /// How long dead letters are kept.
     pub dead_letter_ms: u64,
+    /// How often every account's state is written into the journal.
+    pub opening_ms: u64,
+    /// How long the journal is kept before such openings.
+    pub journal_retention_ms: u64,
+    /// How long operators' acts are kept.
+    pub acts_ms: u64,
     /// Share of maxmemory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
 }

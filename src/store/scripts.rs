@@ -6,7 +6,14 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const CLOCK: &str = include_str!("lua/lib/clock.lua");
+const CREDIT: &str = include_str!("lua/lib/credit.lua");
+const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
+const CAPS: &str = include_str!("lua/lib/caps.lua");
+const OPERATION: &str = include_str!("lua/lib/operation.lua");
+const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
+const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
 const ADMISSION: &str = include_str!("lua/lib/admission.lua");
@@ -79,7 +86,14 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "clock" => CLOCK,
+            "credit" => CREDIT,
+            "calendar" => CALENDAR,
+            "caps" => CAPS,
+            "operation" => OPERATION,
+            "frozen" => FROZEN,
             "hold" => HOLD,
+            "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
             "admission" => ADMISSION,
@@ -118,7 +132,13 @@ macro_rules! registry {
 registry! {
     INIT = "init";
     ACCOUNT_OPEN = "account";
+    ACCOUNT_SET = "account_set";
+    ACCOUNT_STATE = "account_state";
     GRANT = "grant";
+    REWARD = "reward";
+    ADJUST = "adjust";
+    REFUND = "refund";
+    PLAN = "plan";
     QUOTE = "quote";
     SUBMIT = "submit";
     CLAIM = "claim";
@@ -132,6 +152,11 @@ registry! {
     CANCEL = "cancel";
     REAP = "reap";
     TICK = "tick";
+    FREEZE = "freeze";
+    ROUND = "round";
+    TRIM = "trim";
+    FORGET_ACTS = "forget_acts";
+    AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_JOBS = "look_jobs";
 }
@@ -148,7 +173,7 @@ mod tests {
         for (script, keys, args) in [
             (&SUBMIT, exactly(18), exactly(22)),
             (&GRANT, exactly(4), exactly(10)),
-            (&TICK, exactly(10), exactly(9)),
+            (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),
             (&CLAIM, from(4), from(6)),
             (&LOOK_JOBS, from(3), from(2)),

@@ -2,7 +2,11 @@
 
 mod accounts;
 mod batch;
+mod freezing;
 mod lost_answers;
+mod money;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;

@@ -5,6 +5,7 @@ mod load;
 mod measure;
 mod peer;
 mod slot;
+mod trials;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -62,18 +63,25 @@ pub(super) struct Args {
 enum Command {
     #[command(subcommand)]
     Peer(peer::Command),
+    Backlog(trials::BacklogArgs),
+    Inflight(trials::InflightArgs),
+    Takeover(trials::TakeoverArgs),
 }
 
 /// The store that is measured, and the private server that ends with it.
 struct Ground {
     house: House,
     store: Store,
+    url: String,
     _server: Option<PrivateRedis>,
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     match args.command {
         Some(Command::Peer(command)) => peer::run(call, command).await,
+        Some(Command::Backlog(args)) => trials::backlog(call, args).await,
+        Some(Command::Inflight(args)) => trials::inflight(call, args).await,
+        Some(Command::Takeover(args)) => trials::takeover(call, args).await,
         None => {
             let ground = Ground::of(call, args.aof).await?;
             let report = lifecycle::run(&ground.store, ground.house.settings(), &args).await?;
@@ -88,13 +96,13 @@ impl Ground {
     /// taken: a bench leaves a thousand accounts behind.
     async fn of(call: &Call, append_only: bool) -> Result<Self, Failure> {
         let house = call.house()?;
-        if call.global.redis.is_some() && call.redis_origin == "--redis" {
-            let store = house.store().await?;
-            let _server = None;
+        let named = call.global.redis.as_ref();
+        if let Some(url) = named.filter(|_| call.redis_origin == "--redis") {
             return Ok(Self {
+                store: house.store().await?,
                 house,
-                store,
-                _server,
+                url: url.clone(),
+                _server: None,
             });
         }
         let extra = Vec::new();
@@ -103,10 +111,12 @@ impl Ground {
             .await
             .map_err(|error| Failure::new(Kind::Io, error.to_string()))?
             .map_err(|error| Failure::new(Kind::Io, format!("failed to {error}")))?;
-        let store = Store::open(&server.url(), store_options(house.settings())).await?;
+        let url = server.url();
+        let store = Store::open(&url, store_options(house.settings())).await?;
         Ok(Self {
             house,
             store,
+            url,
             _server: Some(server),
         })
     }

@@ -51,6 +51,33 @@ pub(super) async fn start(
     checkpoints: bool,
     sink: Sink,
 ) -> Result<Bench, Failure> {
+    let stand_in: StandIn = Arc::new(move |store, job| {
+        let sink = Arc::clone(&sink);
+        run(store, job, checkpoints, sink).boxed()
+    });
+    begin(store, settings, slots, stand_in).await
+}
+
+/// Starts a worker that says which job it has begun, and never ends it.
+pub(super) async fn start_noting(
+    store: &Store,
+    settings: &Settings,
+    slots: u32,
+    note: Arc<dyn Fn(&ClaimedJob) + Send + Sync>,
+) -> Result<Bench, Failure> {
+    let stand_in: StandIn = Arc::new(move |_, job| {
+        note(&job);
+        std::future::pending().boxed()
+    });
+    begin(store, settings, slots, stand_in).await
+}
+
+async fn begin(
+    store: &Store,
+    settings: &Settings,
+    slots: u32,
+    stand_in: StandIn,
+) -> Result<Bench, Failure> {
     let folder = tempfile::tempdir()?;
     let artifacts = ArtifactStore::open(folder.path())
         .map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -64,10 +91,6 @@ pub(super) async fn start(
         sweep_ms: worker.sweep_ms,
         drain_max_ms: worker.drain_max_ms,
     };
-    let stand_in: StandIn = Arc::new(move |store, job| {
-        let sink = Arc::clone(&sink);
-        run(store, job, checkpoints, sink).boxed()
-    });
     let providers = Providers::default();
     let worker = Worker::start_stand_in(store.clone(), providers, outputs, options, stand_in);
     worker.claiming().await;

@@ -12,13 +12,14 @@ local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, 
 local function load_job(id)
   local v = redis.call('HMGET', key('job', id), 'state', 'account', 'queue', 'class', 'hold_ucr', 'slices', 'tool',
     'max_active', 'stream', 'entry', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
-    'open_submission', 'takeovers')
+    'open_submission', 'takeovers', 'counted_in')
   if not v[1] then return nil end
   return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
     hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
     stream = v[9] or '', entry = v[10] or '', token = v[11] or '', worker = v[12] or '',
     deadline_at = tonumber(v[13]) or 0, cancel_at = tonumber(v[14]) or 0, stage = v[15] or '',
-    submissions = tonumber(v[16]) or 0, open_submission = v[17] or '', takeovers = tonumber(v[18]) or 0 }
+    submissions = tonumber(v[16]) or 0, open_submission = v[17] or '', takeovers = tonumber(v[18]) or 0,
+    counted_in = v[19] or '' }
 end
 
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
@@ -26,7 +27,8 @@ end
 local function plan_end(part, job, o)
   local acct = load_account(job.account)
   expire_due(acct, part.now)
-  local postings, released = end_hold(acct, job.slices, o.capture, not USERS_OWN[o.class], part.now)
+  local postings, released, trail = end_hold(acct, job.slices, o.capture, not USERS_OWN[o.class], part.now)
+  uncount(acct, job.counted_in, released)
   if o.absorbed > 0 then
     postings[#postings + 1] = { 'absorbed', -o.absorbed }
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
@@ -35,8 +37,8 @@ local function plan_end(part, job, o)
   touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream), active,
     lane_key(job.account, job.queue))
   local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
-  return { job = job, acct = acct, o = o, postings = postings, released = released,
-    admit = plan_admit(job.account, job.queue, job.max_active, freed, job.id) }
+  return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
+    admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
 end
 
 -- A submission that may still be running at the provider, and billed to us, outlives its job here.
@@ -54,7 +56,8 @@ local function commit_end(part, plan, more_fields)
   local job, o, acct = plan.job, plan.o, plan.acct
   commit_expiry(part, acct)
   journal(part, acct, o.state == 'succeeded' and 'settle' or 'release', o.class, job.id, plan.postings,
-    ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '"')
+    ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
+    .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"')
   commit_account(acct)
   local row = more_fields
   if o.absorbed > 0 then row[#row + 1], row[#row + 2] = 'absorbed_ucr', int(o.absorbed) end
@@ -68,7 +71,7 @@ local function commit_end(part, plan, more_fields)
   elseif job.cancel_at > 0 then -- only a cancel gives an order to stop a job that has not ended
     redis.call('SREM', key('stops', job.worker), job.id)
   end
-  if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state) end
+  if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state == 'failed' and o.class or o.state) end
   drop_entry(job)
   redis.call('ZREM', PREFIX .. 'part:deadlines', job.id)
   if job.entry == '' then -- with an entry it stands in its stream, and nowhere else
