@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batch;
+mod bench;
 mod freezing;
 mod lost_answers;
 mod money;
