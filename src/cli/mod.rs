@@ -4,6 +4,7 @@
 
 mod account;
 mod audit;
+mod bench;
 mod completions;
 mod config;
 mod demo;
@@ -103,6 +104,7 @@ enum Command {
     #[command(subcommand)]
     Obligation(obligation::Command),
     Audit(audit::Args),
+    Bench(bench::Args),
     #[command(subcommand)]
     Freeze(freeze::Command),
     #[command(subcommand)]
@@ -249,6 +251,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Audit(_)
+        | Command::Bench(_)
         | Command::Freeze(_)
         | Command::Config(_)
         | Command::Health(_)
@@ -278,6 +281,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
             Command::Health(args) => health::run(call, &args),

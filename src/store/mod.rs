@@ -24,6 +24,7 @@ mod server;
 mod snapshots;
 mod sweep;
 mod upkeep;
+mod usage;
 mod views;
 mod wake;
 
@@ -55,6 +56,7 @@ pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
 pub use upkeep::{RoundOutcome, TrimOutcome};
+pub use usage::ServerUsage;
 pub use views::{JobFilter, JobView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 
@@ -270,11 +272,27 @@ impl Store {
         if seen >> 1 > now_ms {
             return Ok(seen & 1 == 1);
         }
+        // One asks and the others go by the last word meanwhile; without any word everybody asks.
+        let asks = (now_ms + 1_000) << 1 | seen & 1;
+        let memory = &self.inner.memory_seen;
+        let relaxed = Ordering::Relaxed;
+        if seen > 0
+            && memory
+                .compare_exchange(seen, asks, relaxed, relaxed)
+                .is_err()
+        {
+            return Ok(seen & 1 == 1);
+        }
+        let looked = self.look_at_memory().await;
+        let word = looked.as_ref().map_or(0, |room| u64::from(*room));
+        let until_ms = if looked.is_ok() { now_ms + 1_000 } else { 0 };
+        memory.store(until_ms << 1 | word, relaxed);
+        looked
+    }
+
+    async fn look_at_memory(&self) -> Result<bool, Error> {
         let report = self.server_report().await?;
         report.check_submits()?;
-        let room = report.has_room(self.inner.options.memory_refuse_percent);
-        let next = (now_ms + 1_000) << 1 | u64::from(room);
-        self.inner.memory_seen.store(next, Ordering::Relaxed);
-        Ok(room)
+        Ok(report.has_room(self.inner.options.memory_refuse_percent))
     }
 }

@@ -29,11 +29,15 @@ impl Store {
 }
 
 impl Waker {
-    /// Goes on from where a claim in `partition` has read.
+    /// Goes on from where a claim in `partition` has read. Never back: what was told once is not told
+    /// again, however long nobody had a slot for it.
     pub fn seen(&mut self, partition: u16, cursors: Vec<(String, String)>) {
         for (stream, cursor) in cursors {
-            self.partitions.insert(stream.clone(), partition);
-            self.cursors.insert(stream, cursor);
+            let known = self.cursors.get(&stream).map(|known| position(known));
+            if known.is_none_or(|known| known < position(&cursor)) {
+                self.partitions.insert(stream.clone(), partition);
+                self.cursors.insert(stream, cursor);
+            }
         }
     }
 
@@ -60,4 +64,13 @@ impl Waker {
         woken.dedup();
         Ok(woken)
     }
+}
+
+/// An entry's place in its stream: `<ms>-<number>`.
+fn position(entry: &str) -> (u64, u64) {
+    let (ms, number) = entry.split_once('-').unwrap_or((entry, ""));
+    (
+        ms.parse().unwrap_or_default(),
+        number.parse().unwrap_or_default(),
+    )
 }

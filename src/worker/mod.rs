@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +45,7 @@ pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
 use crate::provider::Providers;
-use crate::store::{DrainOrder, Store};
+use crate::store::{ClaimedJob, DrainOrder, Store};
 use handover::Tally;
 use identity::Identity;
 use pulse::Pulse;
@@ -65,6 +66,10 @@ pub struct WorkerOptions {
     pub drain_max_ms: u64,
 }
 
+/// What a slot runs instead of a generation, to measure or rehearse a house without any provider. It
+/// has to say itself what came of the job; everything around a slot stays as it is.
+pub type StandIn = Arc<dyn Fn(Store, ClaimedJob) -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// What every part of a worker works with.
 struct House {
     store: Store,
@@ -80,11 +85,16 @@ struct House {
     ordered: SetOnce<DrainOrder>,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
-    /// A slot became free, or something else makes a claim worth while.
+    /// Something makes a claim in every partition worth while.
     look_again: Notify,
+    /// A slot became free, or there is news.
+    stirred: Notify,
+    /// Where new entries were seen since the pool last looked.
+    news: std::sync::Mutex<Vec<wakeup::News>>,
     /// Partitions whose pending list holds more than runs here.
     hand_back: std::sync::Mutex<Vec<u16>>,
     hook: Option<StepHook>,
+    stand_in: Option<StandIn>,
 }
 
 /// A running worker.
@@ -108,6 +118,28 @@ impl Worker {
         options: WorkerOptions,
         hook: Option<StepHook>,
     ) -> Self {
+        Self::start_with(store, providers, outputs, options, hook, None)
+    }
+
+    /// Starts a worker whose slots run `stand_in` instead of generations.
+    pub fn start_stand_in(
+        store: Store,
+        providers: Providers,
+        outputs: Outputs,
+        options: WorkerOptions,
+        stand_in: StandIn,
+    ) -> Self {
+        Self::start_with(store, providers, outputs, options, None, Some(stand_in))
+    }
+
+    fn start_with(
+        store: Store,
+        providers: Providers,
+        outputs: Outputs,
+        options: WorkerOptions,
+        hook: Option<StepHook>,
+        stand_in: Option<StandIn>,
+    ) -> Self {
         let identity = Identity::new(store.partitions());
         let house = Arc::new(House {
             store,
@@ -121,8 +153,11 @@ impl Worker {
             ordered: SetOnce::new(),
             claiming: SetOnce::new(),
             look_again: Notify::new(),
+            stirred: Notify::new(),
+            news: std::sync::Mutex::new(Vec::new()),
             hand_back: std::sync::Mutex::new(Vec::new()),
             hook,
+            stand_in,
         });
         let (tasks, jobs) = (TaskTracker::new(), TaskTracker::new());
         let stop_claiming = CancellationToken::new();

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::patience::Patience;
-use super::wakeup::{self, Cursors};
+use super::wakeup::{self, Cursors, News};
 use super::{House, supervise};
 use crate::store::{ClaimOutcome, ClaimedJob, Error};
 
@@ -24,43 +24,40 @@ struct Pool {
     jobs: TaskTracker,
     slots: Vec<(String, Arc<Semaphore>)>,
     claims: u64,
+    /// By partition and queue (as in `slots`): whether there may be a job that nobody has been told of.
+    /// Not where the last claim got less than it asked for and nothing new was heard of since.
+    untapped: Vec<Vec<bool>>,
+    /// Where the last claim in each partition has read to.
+    cursors: Cursors,
+    /// When to look everywhere again, whatever is heard until then.
+    everywhere_at: Instant,
 }
 
 pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: CancellationToken) {
-    let slots = house.options.slots.iter();
-    let slots = slots
-        .map(|(q, n)| (q.clone(), Arc::new(Semaphore::new(*n as usize))))
-        .collect();
-    let mut pool = Pool {
-        house: Arc::clone(&house),
-        jobs,
-        slots,
-        claims: 0,
-    };
+    let mut pool = Pool::new(Arc::clone(&house), jobs);
     let (orders, inbox) = mpsc::channel(1);
     let waker = tokio::spawn(wakeup::run(Arc::clone(&house), inbox, stop.clone()));
     let mut patience = Patience::for_store();
     while !stop.is_cancelled() {
-        let pause = match pool.claim_everywhere(&stop).await {
-            Ok(cursors) => {
+        let pause = match pool.claim_where_due(&stop).await {
+            Ok(()) => {
                 patience.reset();
                 house.pulse.claimed();
                 // Only the first round sets it.
                 let _ = house.claiming.set(());
-                // With free slots left somebody listens; a full channel means that somebody already does.
-                if let Some(cursors) = cursors {
-                    let _ = orders.try_send(cursors);
-                }
+                pool.listen(&orders);
                 CLAIM_AT_LEAST_EVERY
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to claim, trying again");
+                pool.everywhere_at = Instant::now();
                 patience.next()
             }
         };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = house.look_again.notified() => {}
+            () = house.look_again.notified() => pool.everywhere_at = Instant::now(),
+            () = house.stirred.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -70,27 +67,85 @@ pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: Cancellation
 }
 
 impl Pool {
-    /// Asks each partition once, from a random start, for what still fits. Returns the cursors to
-    /// listen from, or `None` when every slot is taken.
-    async fn claim_everywhere(
-        &mut self,
-        stop: &CancellationToken,
-    ) -> Result<Option<Cursors>, Error> {
+    fn new(house: Arc<House>, jobs: TaskTracker) -> Self {
+        let slots = house.options.slots.iter();
+        let slots: Vec<_> = slots
+            .map(|(q, n)| (q.clone(), Arc::new(Semaphore::new(*n as usize))))
+            .collect();
+        Self {
+            untapped: vec![vec![true; slots.len()]; usize::from(house.store.partitions())],
+            house,
+            jobs,
+            slots,
+            claims: 0,
+            cursors: Cursors::new(),
+            everywhere_at: Instant::now(),
+        }
+    }
+
+    /// Asks each partition in which something may wait once, from a random start, for what still fits;
+    /// every so often all of them, whatever was heard.
+    async fn claim_where_due(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         self.hand_back_lost_claims().await?;
+        self.hear();
+        if Instant::now() >= self.everywhere_at {
+            self.everywhere_at = Instant::now() + CLAIM_AT_LEAST_EVERY;
+            self.untapped
+                .iter_mut()
+                .for_each(|queues| queues.fill(true));
+        }
         let partitions = self.house.store.partitions();
         let start = rand::random_range(0..partitions.max(1));
-        let mut cursors = Cursors::new();
         for n in 0..partitions {
             let partition = (start + n) % partitions;
-            let permits = self.take_free_slots();
-            if permits.iter().all(|(_, free)| free.is_empty()) || stop.is_cancelled() {
-                return Ok(None);
+            if !self.is_due(partition) {
+                continue;
             }
-            if let Some(seen) = self.claim_in(partition, permits).await? {
-                cursors.push((partition, seen));
+            let permits = self.take_free_slots();
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            self.claim_in(partition, permits).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the waker heard.
+    fn hear(&mut self) {
+        for news in self.house.take_news() {
+            match news {
+                News::Anywhere => self.everywhere_at = Instant::now(),
+                News::In(partitions) => partitions.into_iter().for_each(|p| self.look_in(p)),
             }
         }
-        Ok(Some(cursors))
+    }
+
+    fn look_in(&mut self, partition: u16) {
+        if let Some(queues) = self.untapped.get_mut(usize::from(partition)) {
+            queues.fill(true);
+        }
+    }
+
+    /// Whether there is a free slot for a queue in which the partition may have a job.
+    fn is_due(&self, partition: u16) -> bool {
+        let queues = self.untapped.get(usize::from(partition));
+        let slots = queues.into_iter().flatten().zip(&self.slots);
+        slots
+            .into_iter()
+            .any(|(untapped, (_, slots))| *untapped && slots.available_permits() > 0)
+    }
+
+    /// With free slots left and nothing more to take, somebody listens; a full channel means that
+    /// somebody already does, from cursors that are as old or older.
+    fn listen(&self, orders: &mpsc::Sender<Cursors>) {
+        let is_full = |(_, slots): &(String, Arc<Semaphore>)| slots.available_permits() == 0;
+        let any_due = (0..self.house.store.partitions()).any(|partition| self.is_due(partition));
+        if any_due || self.slots.iter().all(is_full) {
+            return;
+        }
+        if let Ok(place) = orders.try_reserve() {
+            place.send(self.cursors.clone());
+        }
     }
 
     fn take_free_slots(&self) -> Vec<(String, Vec<OwnedSemaphorePermit>)> {
@@ -108,7 +163,7 @@ impl Pool {
         &mut self,
         partition: u16,
         mut permits: Vec<(String, Vec<OwnedSemaphorePermit>)>,
-    ) -> Result<Option<Vec<(String, String)>>, Error> {
+    ) -> Result<(), Error> {
         self.claims += 1;
         let worker = self.house.identity.at(partition);
         let wanted: Vec<(String, u32)> = permits
@@ -126,8 +181,8 @@ impl Pool {
         match outcome.await? {
             ClaimOutcome::Lost => {
                 self.house.lost(partition, &worker);
-                self.house.look_again.notify_one();
-                Ok(None)
+                self.look_in(partition);
+                self.house.stirred.notify_one();
             }
             ClaimOutcome::Claimed(claimed) => {
                 self.house.identity.note_joined(partition, &worker);
@@ -140,10 +195,30 @@ impl Pool {
                     self.start(job, &worker, permit, asked_at);
                 }
                 if claimed.more {
-                    self.house.look_again.notify_one();
+                    self.house.stirred.notify_one();
                 }
-                Ok(Some(claimed.cursors))
+                self.note_tapped(partition, &wanted, &permits, claimed.more);
+                self.cursors.insert(partition, claimed.cursors);
             }
+        }
+        Ok(())
+    }
+
+    /// Notes what a claim has shown: a queue that did not fill the slots it was asked for is empty, up
+    /// to the claim's cursors. Of one that was not asked nothing is known any more: what came before
+    /// these cursors, nobody will be told of.
+    fn note_tapped(
+        &mut self,
+        partition: u16,
+        wanted: &[(String, u32)],
+        left: &[(String, Vec<OwnedSemaphorePermit>)],
+        more: bool,
+    ) {
+        let Some(queues) = self.untapped.get_mut(usize::from(partition)) else {
+            return;
+        };
+        for ((untapped, (_, asked)), (_, left)) in queues.iter_mut().zip(wanted).zip(left) {
+            *untapped = *asked == 0 || left.is_empty() || more;
         }
     }
 
@@ -159,7 +234,7 @@ impl Pool {
         self.jobs.spawn(async move {
             supervise::run(&house, job, asked_at, &stop).await;
             drop(permit);
-            house.look_again.notify_one();
+            house.stirred.notify_one();
         });
     }
 
@@ -197,6 +272,22 @@ impl House {
         );
         self.running.stop_dead(partition, worker);
         self.identity.renew(partition, worker);
+    }
+
+    fn news(&self) -> std::sync::MutexGuard<'_, Vec<News>> {
+        self.news
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn take_news(&self) -> Vec<News> {
+        std::mem::take(&mut *self.news())
+    }
+
+    /// Says where the pool has to look.
+    pub(super) fn tell(&self, news: News) {
+        self.news().push(news);
+        self.stirred.notify_one();
     }
 
     fn hand_backs(&self) -> std::sync::MutexGuard<'_, Vec<u16>> {

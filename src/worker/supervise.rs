@@ -24,6 +24,13 @@ pub(super) async fn run(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, 
 }
 
 async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &Stop) {
+    if let Some(stand_in) = &house.stand_in {
+        return tokio::select! {
+            biased;
+            _ = stop.ordered() => {}
+            () = stand_in(house.store.clone(), job) => {}
+        };
+    }
     let payload = match serde_json::from_str(&job.payload) {
         Ok(payload) => payload,
         Err(error) => {

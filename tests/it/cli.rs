@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batch;
+mod bench;
 mod freezing;
 mod health;
 mod lost_answers;

@@ -55,3 +55,4 @@ mod store_time;
 mod support;
 mod tidy;
 mod worker;
+mod worker_wakes;

@@ -54,7 +54,9 @@ local function start(stream, entry, id)
   if not job or job.state ~= 'queued' or job.entry ~= entry then return drop(stream, entry) end -- guard: stale_entry
   local state = nil
   if job.cancel_at > 0 then state = 'cancelled' end -- guard: claim_cancelled
-  if part.now >= (job.deadline_at > 0 and job.deadline_at or job.ttl_at) then state = 'timed_out' end -- guard: claim_deadline
+  local more = redis.call('HMGET', key('job', id), 'ttl_at', 'deadline_ms', 'takes', 'tries', 'route', 'rule', 'asked_ms',
+    'asked_outputs', 'due_at')
+  if part.now >= (job.deadline_at > 0 and job.deadline_at or tonumber(more[1])) then state = 'timed_out' end -- guard: claim_deadline
   if state then
     commit_end(part, plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '',
       capture = 0, absorbed = 0, by = 'claim' }), { 'token', '' })
@@ -69,24 +71,24 @@ local function start(stream, entry, id)
     ended = ended + 1
     return nil
   end
-  local token = int(job.takes + 1) .. '-' .. ARGV[4]
+  local takes = int((tonumber(more[3]) or 0) + 1)
+  local token = takes .. '-' .. ARGV[4]
   local deadline = job.deadline_at
   if deadline == 0 then
-    deadline = part.now + job.deadline_ms
+    deadline = part.now + tonumber(more[2])
     redis.call('ZADD', PREFIX .. 'part:deadlines', int(deadline), id)
   end
-  redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', int(job.takes + 1), 'worker', worker,
+  redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', takes, 'worker', worker,
     'started_at', int(part.now), 'deadline_at', int(deadline))
   if job.takeovers == 0 and job.stream ~= job.queue .. ':resume' then
     waits[job.queue] = waits[job.queue] or {}
-    table.insert(waits[job.queue], int(math.max(part.now - job.due_at, 0)))
+    table.insert(waits[job.queue], int(math.max(part.now - tonumber(more[9]), 0)))
   end
   event(part, id, job.account, 'running', worker)
-  local more = redis.call('HMGET', key('job', id), 'rule', 'asked_ms', 'asked_outputs')
   local work = { false, false, false }
   if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
-  return { id, token, job.account, job.tool, job.queue, job.stage, int(job.tries), int(job.takeovers),
-    int(job.submissions), int(job.route), int(deadline - part.now), int(job.hold_ucr), more[1], more[2], more[3],
+  return { id, token, job.account, job.tool, job.queue, job.stage, more[4] or '0', int(job.takeovers),
+    int(job.submissions), more[5] or '0', int(deadline - part.now), int(job.hold_ucr), more[6], more[7], more[8],
     redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
 end
 

@@ -13,10 +13,12 @@ local job = load_job(ARGV[2])
 if not job or job.token ~= ARGV[3] then return { 'fenced' } end -- guard: settle_fence
 if ENDINGS[job.state] then -- guard: settle_once
   if job.state ~= 'succeeded' then return { job.state == 'failed' and 'fenced' or job.state } end
-  if job.captured_ucr ~= capture or job.absorbed_ucr ~= absorbed then -- guard: settle_mismatch
-    return { 'mismatch', int(job.captured_ucr), int(job.absorbed_ucr) }
+  local was = redis.call('HMGET', KEYS[2], 'captured_ucr', 'absorbed_ucr')
+  local captured_was, absorbed_was = tonumber(was[1]), tonumber(was[2] or '0')
+  if captured_was ~= capture or absorbed_was ~= absorbed then -- guard: settle_mismatch
+    return { 'mismatch', int(captured_was), int(absorbed_was) }
   end
-  return { 'replayed', int(job.captured_ucr), int(job.hold_ucr - job.captured_ucr) }
+  return { 'replayed', int(captured_was), int(job.hold_ucr - captured_was) }
 end
 if job.state ~= 'running' then return { 'fenced' } end -- guard: settle_running
 local o = { state = 'succeeded', class = '', capture = capture, absorbed = absorbed, by = 'worker' }
@@ -28,7 +30,6 @@ elseif capture > job.hold_ucr then -- guard: settle_ceiling
   return { 'above_ceiling', int(job.hold_ucr) }
 end
 local plan = plan_end(part, job, o)
-touch(KEYS[3])
 
 -- point of no return
 commit_end(part, plan, { 'measured_ms', ARGV[6], 'billable_ms', ARGV[7], 'flags', ARGV[8] })

@@ -13,7 +13,7 @@ local function load_account(id)
   local v = redis.call('HMGET', key('acct', id), 'available', 'held', 'debt', 'granted', 'captured',
     'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert')
   if not v[11] then return nil end
-  local acct = { id = id, grants = {}, changed = {} }
+  local acct = { id = id, grants = {}, changed = {}, was = v }
   for i, name in ipairs(TOTALS) do acct[name] = tonumber(v[i] or '0') end
   acct.seq, acct.next_grant = tonumber(v[9] or '0'), tonumber(v[10] or '1')
   acct.state, acct.max_active = v[11], tonumber(v[12] or '0')
@@ -69,13 +69,13 @@ local function note_low(acct, row)
   if not below then event({ now = acct.now }, '', acct.id, 'low_balance', int(acct.available)) end
 end
 
--- Writes what changed. The account's next expiry stands in the partition's index for the sweep;
--- returns whether there is one.
+-- Writes what changed; of an account that was not loaded, everything. The account's next expiry stands in
+-- the partition's index for the sweep; returns whether there is one.
 local function commit_account(acct)
-  local row = { 'seq', int(acct.seq), 'next_grant', int(acct.next_grant) }
-  for _, name in ipairs(TOTALS) do
-    row[#row + 1] = name
-    row[#row + 1] = int(acct[name])
+  local row, was = { 'seq', int(acct.seq), 'next_grant', int(acct.next_grant) }, acct.was or {}
+  for i, name in ipairs(TOTALS) do
+    local now_is = int(acct[name])
+    if was[i] ~= now_is then row[#row + 1], row[#row + 2] = name, now_is end
   end
   if acct.spent_changed then row[#row + 1], row[#row + 2] = 'spent', acct.spent end
   note_low(acct, row)

@@ -31,16 +31,16 @@ local function commit_admission(part, acct, r, fields, payload, op, postings)
   commit_expiry(part, acct)
   journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"')
   commit_account(acct)
-  local more = { 'account', r.account, 'queue', r.queue, 'class', r.class, 'hold_ucr', int(r.need), 'slices', r.slices,
-    'max_active', int(r.max_active), 'created_at', int(part.now), 'due_at', int(r.due), 'ttl_at', int(r.due + r.ttl),
-    'state', r.state, 'counted_in', r.counted_in }
-  for _, value in ipairs(more) do fields[#fields + 1] = value end
+  local ready, stream, entry = r.queue .. ':' .. r.class, '', ''
   if r.active then
-    local entry = redis.call('XADD', key('ready', r.queue .. ':' .. r.class), '*', 'j', r.job)
-    for _, value in ipairs({ 'stream', r.queue .. ':' .. r.class, 'entry', entry }) do fields[#fields + 1] = value end
+    stream, entry = ready, redis.call('XADD', key('ready', ready), '*', 'j', r.job)
     redis.call('SADD', active_key(r.account, r.queue), r.job)
   end
-  redis.call('HSET', key('job', r.job), unpack(fields))
+  -- What load_job reads stands in front.
+  redis.call('HSET', key('job', r.job), 'state', r.state, 'account', r.account, 'queue', r.queue, 'class', r.class,
+    'hold_ucr', int(r.need), 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
+    'created_at', int(part.now), 'due_at', int(r.due), 'ttl_at', int(r.due + r.ttl), 'counted_in', r.counted_in,
+    unpack(fields))
   redis.call('SET', key('payload', r.job), payload)
   redis.call('ZADD', key('jobs', r.account), int(part.now), r.job)
   redis.call('ZADD', PREFIX .. 'part:deadlines', int(r.due + r.ttl), r.job)

@@ -32,14 +32,15 @@ local function mend_clocks(part, leases, lease_ms, batch)
   local ids = redis.call('ZRANGE', PREFIX .. 'part:deadlines', rank, rank + batch - 1, 'WITHSCORES')
   for i = 1, #ids, 2 do
     local job = load_job(ids[i])
-    local created = job and tonumber(redis.call('HGET', key('job', job.id), 'created_at')) or 0
-    local ahead = job and math.max(job.started_at, created) - part.now or 0
+    local times = job and redis.call('HMGET', key('job', job.id), 'created_at', 'started_at', 'due_at', 'ttl_at') or {}
+    local created, started = tonumber(times[1]) or 0, tonumber(times[2]) or 0
+    local ahead = job and math.max(started, created) - part.now or 0
     if ahead > 0 then
       local function back(at) return int(at > part.now and math.max(at - ahead, part.now) or at) end
       redis.call('ZADD', PREFIX .. 'part:deadlines', back(tonumber(ids[i + 1])), job.id)
-      redis.call('ZADD', PREFIX .. 'part:due', 'XX', back(job.due_at), job.id)
-      redis.call('HSET', key('job', job.id), 'deadline_at', back(job.deadline_at), 'ttl_at', back(job.ttl_at),
-        'due_at', back(job.due_at), 'started_at', back(job.started_at), 'created_at', back(created))
+      redis.call('ZADD', PREFIX .. 'part:due', 'XX', back(tonumber(times[3]) or 0), job.id)
+      redis.call('HSET', key('job', job.id), 'deadline_at', back(job.deadline_at), 'ttl_at', back(tonumber(times[4]) or 0),
+        'due_at', back(tonumber(times[3]) or 0), 'started_at', back(started), 'created_at', back(created))
     end
   end
   if #ids < 2 * batch then

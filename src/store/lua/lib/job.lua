@@ -4,23 +4,22 @@
 -- amounts micro-credits. The payload, the work record (intent, handle, artifact) and the timeline
 -- have keys of their own.
 
-local JOB_FIELDS = { 'state', 'account', 'tool', 'queue', 'class', 'hold_ucr', 'slices', 'token', 'worker', 'stream',
-  'entry', 'stage', 'tries', 'takeovers', 'submissions', 'route', 'deadline_at', 'ttl_at', 'deadline_ms',
-  'cancel_at', 'takes', 'max_active', 'captured_ucr', 'absorbed_ucr', 'fail_class', 'due_at', 'open_submission',
-  'started_at', 'counted_in' }
-local JOB_NUMBERS = { 'hold_ucr', 'tries', 'takeovers', 'submissions', 'route', 'deadline_at', 'ttl_at',
-  'deadline_ms', 'cancel_at', 'takes', 'max_active', 'captured_ucr', 'absorbed_ucr', 'due_at', 'started_at' }
-
 -- Our fault, not the user's: a slice whose grant expired meanwhile comes back as grace credit.
 local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, [''] = true }
 
+-- What most transitions have to know of a job, the fields that submit writes first in front: each look-up in
+-- the list walks it from there. nil where there is no such job; what was never written is '' or 0.
 local function load_job(id)
-  local v = redis.call('HMGET', key('job', id), unpack(JOB_FIELDS))
+  local v = redis.call('HMGET', key('job', id), 'state', 'account', 'queue', 'class', 'hold_ucr', 'slices', 'tool',
+    'max_active', 'stream', 'entry', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
+    'open_submission', 'takeovers', 'counted_in')
   if not v[1] then return nil end
-  local job = { id = id }
-  for i, name in ipairs(JOB_FIELDS) do job[name] = v[i] or '' end
-  for _, name in ipairs(JOB_NUMBERS) do job[name] = tonumber(job[name]) or 0 end
-  return job
+  return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
+    hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
+    stream = v[9] or '', entry = v[10] or '', token = v[11] or '', worker = v[12] or '',
+    deadline_at = tonumber(v[13]) or 0, cancel_at = tonumber(v[14]) or 0, stage = v[15] or '',
+    submissions = tonumber(v[16]) or 0, open_submission = v[17] or '', takeovers = tonumber(v[18]) or 0,
+    counted_in = v[19] or '' }
 end
 
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
@@ -34,9 +33,10 @@ local function plan_end(part, job, o)
     postings[#postings + 1] = { 'absorbed', -o.absorbed }
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
   end
-  touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream),
-    active_key(job.account, job.queue), lane_key(job.account, job.queue))
-  local freed = redis.call('SISMEMBER', active_key(job.account, job.queue), job.id)
+  local active = active_key(job.account, job.queue)
+  touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream), active,
+    lane_key(job.account, job.queue))
+  local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
   return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
     admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
 end
@@ -60,20 +60,25 @@ local function commit_end(part, plan, more_fields)
     ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
     .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"')
   commit_account(acct)
+  local row = more_fields
+  if o.absorbed > 0 then row[#row + 1], row[#row + 2] = 'absorbed_ucr', int(o.absorbed) end
+  if job.stage ~= '' then row[#row + 1], row[#row + 2] = 'stage', '' end
+  if job.submissions > 0 then row[#row + 1], row[#row + 2] = 'open_submission', '' end
   redis.call('HSET', key('job', job.id), 'state', o.state, 'fail_class', o.class, 'captured_ucr', int(o.capture),
-    'released_ucr', int(plan.released), 'absorbed_ucr', int(o.absorbed), 'finished_at', int(part.now),
-    'stage', '', 'open_submission', '', unpack(more_fields))
+    'released_ucr', int(plan.released), 'finished_at', int(part.now), unpack(row))
   if job.worker ~= '' and o.by ~= 'worker' then
     redis.call('SADD', key('stops', job.worker), job.id)
     redis.call('XADD', PREFIX .. 'part:control', 'MAXLEN', '~', 1000, '*', 'w', job.worker)
-  elseif job.worker ~= '' then
+  elseif job.cancel_at > 0 then -- only a cancel gives an order to stop a job that has not ended
     redis.call('SREM', key('stops', job.worker), job.id)
   end
   if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state == 'failed' and o.class or o.state) end
   drop_entry(job)
   redis.call('ZREM', PREFIX .. 'part:deadlines', job.id)
-  redis.call('ZREM', PREFIX .. 'part:due', job.id)
-  redis.call('ZREM', lane_key(job.account, job.queue), job.id)
+  if job.entry == '' then -- with an entry it stands in its stream, and nowhere else
+    redis.call('ZREM', PREFIX .. 'part:due', job.id)
+    redis.call('ZREM', lane_key(job.account, job.queue), job.id)
+  end
   redis.call('SREM', active_key(job.account, job.queue), job.id)
   redis.call('ZADD', PREFIX .. 'part:finished', int(part.now), job.id)
   if o.state == 'failed' or o.state == 'timed_out' then
@@ -81,7 +86,7 @@ local function commit_end(part, plan, more_fields)
   else
     redis.call('DEL', key('payload', job.id))
   end
-  redis.call('HDEL', key('work', job.id), 'intent', 'handle')
+  if job.stage ~= '' then redis.call('HDEL', key('work', job.id), 'intent', 'handle') end
   commit_admit(plan.admit)
   event(part, job.id, job.account, o.state, o.detail or o.class)
 end

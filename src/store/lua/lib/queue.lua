@@ -64,8 +64,9 @@ end
 -- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
 -- that ends. Only reads, and touches every key that commit_admit will write.
 local function plan_admit(account, queue, max_active, freed, leaving)
-  local active = redis.call('SCARD', active_key(account, queue)) - freed
   local plan = { account = account, queue = queue, jobs = {} }
+  if redis.call('ZCARD', lane_key(account, queue)) == 0 then return plan end
+  local active = redis.call('SCARD', active_key(account, queue)) - freed
   local room = math.min(max_active - active, 100)
   if room <= 0 then return plan end
   for _, job in ipairs(redis.call('ZRANGE', lane_key(account, queue), 0, room - 1)) do

@@ -1,0 +1,309 @@
+//! Three trials of a promise each: a long backlog, many jobs under way, a worker that is killed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use serde::Serialize;
+use serde_json::json;
+
+use super::load::{Load, now_us};
+use super::measure::{Marks, Phase, Spread, Stopwatch, round, rss_mib};
+use super::{ACCOUNTS, Ground, progress, slot};
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::output::{facts, rows};
+use crate::dev::child::{Child, Traces};
+use crate::store::ClaimedJob;
+
+/// Submits under way while a trial is being prepared.
+const IN_FLIGHT: usize = 200;
+
+/// Does a job cost more when many wait?
+///
+/// Works off the same number of jobs, once with few and once with many waiting behind them. With a
+/// small --max-active the backlog stands in the accounts' lanes instead of the ready streams.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline bench backlog --waiting 200000")]
+pub(super) struct BacklogArgs {
+    /// Jobs that wait in the long backlog
+    #[arg(long, default_value_t = 200_000)]
+    waiting: u64,
+    /// Jobs that wait in the short one, and that are measured in both
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    measured: u64,
+    /// Let accounts have this many jobs in the ready streams; the rest waits in lanes
+    #[arg(long, default_value_t = 1_000_000)]
+    max_active: u32,
+}
+
+/// Can one process have many long jobs under way at once?
+///
+/// The time from the first job's start to the last one's settlement, against the time that the slots
+/// would take if claims and settlements took none. Ends with 1 below 95 %.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline bench inflight --jobs 10000 --slots 10000")]
+pub(super) struct InflightArgs {
+    /// Jobs under way at a time
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    slots: u32,
+    /// How long each runs, ms
+    #[arg(long, default_value_t = 2_000)]
+    sleep_ms: u64,
+    /// How often the slots are filled
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+}
+
+/// How long until a killed worker's jobs run elsewhere?
+///
+/// Ends with 1 where it is more than the lease and 2 s.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline bench takeover")]
+pub(super) struct TakeoverArgs {
+    /// Jobs that the killed worker has under way
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: u32,
+}
+
+/// What a trial found, and whether the mark is reached.
+struct Finding {
+    json: serde_json::Value,
+    lines: Vec<(&'static str, String)>,
+    reached: bool,
+}
+
+impl Finding {
+    fn show(self, call: &Call) -> Result<Exit, Failure> {
+        call.out.show(&self.json, || {
+            let mut table = facts();
+            for (name, value) in &self.lines {
+                table.add_row([(*name).to_owned(), value.clone()]);
+            }
+            rows(&table, "")
+        })?;
+        Ok(if self.reached {
+            Exit::Done
+        } else {
+            Exit::Failed
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Backlog {
+    waiting: u64,
+    phase: Phase,
+}
+
+pub(super) async fn backlog(call: &Call, args: BacklogArgs) -> Result<Exit, Failure> {
+    let short = work_off(call, &args, args.measured).await?;
+    let long = work_off(call, &args, args.waiting.max(args.measured)).await?;
+    let ratio = round(long.phase.redis_cpu_us / short.phase.redis_cpu_us);
+    let line = |backlog: &Backlog| {
+        let phase = &backlog.phase;
+        format!(
+            "{:.1} us of redis cpu, {:.1} commands, {} waiting",
+            phase.redis_cpu_us, phase.commands, backlog.waiting
+        )
+    };
+    let lines = vec![
+        ("claim and settle, short backlog", line(&short)),
+        ("claim and settle, long backlog", line(&long)),
+        ("long / short", format!("{ratio:.2}")),
+    ];
+    let json = json!({"short": short, "long": long, "ratio": ratio});
+    Finding {
+        json,
+        lines,
+        reached: true,
+    }
+    .show(call)
+}
+
+/// Fills a store of its own with so many jobs and works `measured` of them off.
+async fn work_off(call: &Call, args: &BacklogArgs, waiting: u64) -> Result<Backlog, Failure> {
+    let ground = Ground::of(call, false).await?;
+    let store = &ground.store;
+    let load = Load::new(store.clone(), ACCOUNTS, 0)?;
+    load.fund(args.max_active).await?;
+    let bar = progress(waiting);
+    bar.set_message("submitting");
+    let mut submitting = std::pin::pin!(load.submit_all(waiting, IN_FLIGHT));
+    while submitting.try_next().await?.is_some() {
+        bar.inc(1);
+    }
+    bar.set_message("working off");
+    let marks = Arc::new(Marks::default());
+    let sink = {
+        let marks = Arc::clone(&marks);
+        Arc::new(move |_: &ClaimedJob, finished| marks.add(finished))
+    };
+    let watch = Stopwatch::start(store).await?;
+    let bench = slot::start(store, ground.house.settings(), 100, false, sink).await?;
+    marks.reach(args.measured, &bar).await;
+    let phase = watch.stop(marks.len() as u64).await?;
+    bar.finish_and_clear();
+    bench.worker.abort().await;
+    Ok(Backlog { waiting, phase })
+}
+
+pub(super) async fn inflight(call: &Call, args: InflightArgs) -> Result<Exit, Failure> {
+    let ground = Ground::of(call, false).await?;
+    let store = &ground.store;
+    let jobs = u64::from(args.slots) * u64::from(args.rounds);
+    let load = Load::new(store.clone(), ACCOUNTS, args.sleep_ms)?;
+    load.fund(u32::MAX).await?;
+    let bar = progress(jobs);
+    bar.set_message("submitting");
+    load.submit_all(jobs, IN_FLIGHT)
+        .try_for_each(|_| std::future::ready(Ok(())))
+        .await?;
+    bar.set_message("under way");
+    let marks = Arc::new(Marks::default());
+    let sink = {
+        let marks = Arc::clone(&marks);
+        Arc::new(move |_: &ClaimedJob, finished| marks.add(finished))
+    };
+    let bench = slot::start(store, ground.house.settings(), args.slots, false, sink).await?;
+    marks.reach(1, &bar).await;
+    // The first one has run its whole time by now.
+    let first = Instant::now();
+    marks.reach(jobs, &bar).await;
+    let took_s = first.elapsed().as_secs_f64() + args.sleep_ms as f64 / 1000.0;
+    let rss = rss_mib();
+    bar.finish_and_clear();
+    bench.worker.drain().await;
+    let ideal_s = f64::from(args.rounds) * args.sleep_ms as f64 / 1000.0;
+    let share = round(100.0 * ideal_s / took_s);
+    let lines = vec![
+        ("under way at a time", args.slots.to_string()),
+        ("jobs", format!("{jobs} of {} ms", args.sleep_ms)),
+        ("took", format!("{took_s:.2} s, ideal {ideal_s:.2} s")),
+        ("of the ideal", format!("{share:.1} %")),
+        ("memory of this process", format!("{rss} MiB")),
+    ];
+    let json = json!({"slots": args.slots, "jobs": jobs, "sleep_ms": args.sleep_ms,
+        "seconds": round(took_s), "ideal_seconds": ideal_s, "percent": share, "rss_mib": rss});
+    Finding {
+        json,
+        lines,
+        reached: share >= 95.0,
+    }
+    .show(call)
+}
+
+pub(super) async fn takeover(call: &Call, args: TakeoverArgs) -> Result<Exit, Failure> {
+    let ground = Ground::of(call, false).await?;
+    let store = &ground.store;
+    let settings = ground.house.settings();
+    let load = Load::new(store.clone(), ACCOUNTS, 3_600_000)?;
+    load.fund(0).await?;
+    let folder = tempfile::tempdir()?;
+    let mut victim = ground.spawn_worker(call, folder.path(), args.jobs)?;
+    for n in 0..u64::from(args.jobs) {
+        load.submit(n).await?;
+    }
+    let running = ground.all_run(args.jobs).await;
+    running.map_err(|error| Failure::new(Kind::Io, error))?;
+    let started: Arc<Mutex<HashMap<String, f64>>> = Arc::default();
+    let heir = {
+        let started = Arc::clone(&started);
+        let note = Arc::new(move |job: &ClaimedJob| {
+            let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
+            started.entry(job.job.to_string()).or_insert_with(now_us);
+        });
+        slot::start_noting(store, settings, args.jobs, note).await?
+    };
+    victim.kill()?;
+    let killed_us = now_us();
+    let bound_ms = settings.worker.lease_ms + 2_000;
+    let deadline = Instant::now() + Duration::from_millis(bound_ms * 3);
+    let picked_up = loop {
+        let times: Vec<f64> = {
+            let started = started.lock().unwrap_or_else(PoisonError::into_inner);
+            started.values().map(|at_us| at_us - killed_us).collect()
+        };
+        if times.len() >= args.jobs as usize || Instant::now() > deadline {
+            break times;
+        }
+        // Nothing announces that the last one runs; look again soon.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    heir.worker.abort().await;
+    let slowest_ms = picked_up.iter().copied().fold(0.0, f64::max) / 1000.0;
+    let all = picked_up.len() >= args.jobs as usize;
+    let spread = Spread::of(picked_up.iter().copied());
+    let lines = vec![
+        (
+            "taken over",
+            format!("{} of {}", picked_up.len(), args.jobs),
+        ),
+        ("middle", format!("{:.0} ms after kill -9", spread.p50_ms)),
+        ("slowest", format!("{slowest_ms:.0} ms")),
+        ("lease + 2 s", format!("{bound_ms} ms")),
+    ];
+    let json = json!({"jobs": args.jobs, "taken_over": picked_up.len(), "spread": spread,
+        "slowest_ms": round(slowest_ms), "bound_ms": bound_ms});
+    Finding {
+        json,
+        lines,
+        reached: all && slowest_ms <= bound_ms as f64,
+    }
+    .show(call)
+}
+
+impl Ground {
+    /// A worker process on this ground, with a log of its own.
+    fn spawn_worker(
+        &self,
+        call: &Call,
+        folder: &std::path::Path,
+        slots: u32,
+    ) -> Result<Child, Failure> {
+        let (log, pid_file, out) = (
+            folder.join("worker.log"),
+            folder.join("worker.pid"),
+            folder.join("out"),
+        );
+        let slots = slots.to_string();
+        let out = out.display().to_string();
+        let mut arguments = vec!["--redis", self.url.as_str()];
+        let config = call
+            .global
+            .config
+            .as_ref()
+            .map(|dir| dir.display().to_string());
+        if let Some(config) = &config {
+            arguments.extend(["--config", config]);
+        }
+        arguments.extend(["bench", "peer", "work", &slots, "--out", &out]);
+        let traces = Traces {
+            log: &log,
+            pid_file: &pid_file,
+            clear: None,
+        };
+        Ok(Child::spawn(
+            &std::env::current_exe()?,
+            &arguments,
+            &[],
+            traces,
+        )?)
+    }
+
+    /// Waits until so many jobs run.
+    async fn all_run(&self, jobs: u32) -> Result<(), String> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            let views = self.store.queue_views().await;
+            let views = views.map_err(|error| format!("failed to {error}"))?;
+            let running: u64 = views.iter().map(|view| view.running).sum();
+            if running >= u64::from(jobs) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err("the worker did not take its jobs".to_owned())
+    }
+}
