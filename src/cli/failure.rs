@@ -19,7 +19,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account, job or provider
+  3  there is no such account, job, queue, worker or provider
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -87,6 +87,10 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
+    /// There is no such queue.
+    UnknownQueue,
+    /// No such worker has a lease.
+    UnknownWorker,
     /// No file describes a provider of this name.
     UnknownProvider,
     /// The account is closed.
@@ -105,6 +109,8 @@ pub(super) enum Kind {
     Insufficient,
     /// The store takes no more jobs.
     QueueFull,
+    /// The queue is being drained.
+    QueueDraining,
     /// The account has too many waiting jobs.
     LaneFull,
     /// The parameters are too long.
@@ -119,6 +125,32 @@ pub(super) enum Kind {
     ExpiredAlready,
     /// The balance would leave the range of amounts.
     Overflow,
+    /// A cap of the account would be passed.
+    CapExceeded,
+    /// Nothing is taken from a frozen account.
+    AccountFrozen,
+    /// An account with open jobs is not closed.
+    HasOpenJobs,
+    /// A kind of credit that is made by the store alone.
+    NotGrantable,
+    /// Purchased credits never expire.
+    PurchaseExpires,
+    /// The reward was taken before.
+    AlreadyTaken,
+    /// The settings give no such reward.
+    NoReward,
+    /// More than is left of a payment.
+    AbovePayment,
+    /// A job that was not charged has nothing to refund.
+    NotCaptured,
+    /// More than is left of a capture.
+    AboveCaptured,
+    /// There is nothing left to do it to.
+    Nothing,
+    /// The settings have no such plan.
+    UnknownPlan,
+    /// Nothing was granted under the payment's operation id.
+    UnknownPayment,
     /// A job that has ended cannot be cancelled.
     AlreadyEnded,
     /// The store's memory is full; nothing happened.
@@ -135,6 +167,8 @@ pub(super) enum Kind {
     UnknownOutcome,
     /// The time to wait is up.
     TimeIsUp,
+    /// A server process does not work.
+    Unwell,
     /// A file, a socket or a process.
     Io,
     /// Nobody reads what is printed any more.
@@ -157,6 +191,8 @@ impl Kind {
             Self::NoPrice => "no_price",
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownQueue => "unknown_queue",
+            Self::UnknownWorker => "unknown_worker",
             Self::UnknownProvider => "unknown_provider",
             Self::AccountClosed => "account_closed",
             Self::Frozen => "frozen",
@@ -166,6 +202,7 @@ impl Kind {
             Self::AboveMax => "above_max",
             Self::Insufficient => "insufficient",
             Self::QueueFull => "queue_full",
+            Self::QueueDraining => "queue_draining",
             Self::LaneFull => "lane_full",
             Self::PayloadTooLarge => "payload_too_large",
             Self::TooFarAhead => "too_far_ahead",
@@ -173,6 +210,19 @@ impl Kind {
             Self::TooManyGrants => "too_many_grants",
             Self::ExpiredAlready => "expired_already",
             Self::Overflow => "overflow",
+            Self::CapExceeded => "cap_exceeded",
+            Self::AccountFrozen => "account_frozen",
+            Self::HasOpenJobs => "has_open_jobs",
+            Self::NotGrantable => "not_grantable",
+            Self::PurchaseExpires => "purchase_expires",
+            Self::AlreadyTaken => "already_taken",
+            Self::NoReward => "no_reward",
+            Self::AbovePayment => "above_payment",
+            Self::NotCaptured => "not_captured",
+            Self::AboveCaptured => "above_captured",
+            Self::Nothing => "nothing",
+            Self::UnknownPlan => "unknown_plan",
+            Self::UnknownPayment => "unknown_payment",
             Self::AlreadyEnded => "already_ended",
             Self::StoreFull => "store_full",
             Self::Unreachable => "unreachable",
@@ -181,6 +231,7 @@ impl Kind {
             Self::StoreError => "store_error",
             Self::UnknownOutcome => "unknown_outcome",
             Self::TimeIsUp => "time_is_up",
+            Self::Unwell => "unwell",
             Self::Io => "io",
             Self::BrokenPipe => "broken_pipe",
         }
@@ -196,6 +247,7 @@ impl Kind {
             | Self::IncompatibleStore
             | Self::StoreError
             | Self::TimeIsUp
+            | Self::Unwell
             | Self::Io => Exit::Failed,
             Self::Usage
             | Self::BadAmount
@@ -206,8 +258,14 @@ impl Kind {
             | Self::DurationAboveMaximum
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
-            | Self::NoPrice => Exit::Usage,
-            Self::UnknownAccount | Self::UnknownJob | Self::UnknownProvider => Exit::NotFound,
+            | Self::NoPrice
+            | Self::UnknownPlan => Exit::Usage,
+            Self::UnknownAccount
+            | Self::UnknownJob
+            | Self::UnknownQueue
+            | Self::UnknownWorker
+            | Self::UnknownPayment
+            | Self::UnknownProvider => Exit::NotFound,
             Self::AccountClosed
             | Self::Frozen
             | Self::NotFrozen
@@ -216,6 +274,7 @@ impl Kind {
             | Self::AboveMax
             | Self::Insufficient
             | Self::QueueFull
+            | Self::QueueDraining
             | Self::LaneFull
             | Self::PayloadTooLarge
             | Self::TooFarAhead
@@ -223,6 +282,17 @@ impl Kind {
             | Self::TooManyGrants
             | Self::ExpiredAlready
             | Self::Overflow
+            | Self::CapExceeded
+            | Self::AccountFrozen
+            | Self::HasOpenJobs
+            | Self::NotGrantable
+            | Self::PurchaseExpires
+            | Self::AlreadyTaken
+            | Self::NoReward
+            | Self::AbovePayment
+            | Self::NotCaptured
+            | Self::AboveCaptured
+            | Self::Nothing
             | Self::AlreadyEnded
             | Self::StoreFull => Exit::Refused,
             Self::UnknownOutcome => Exit::Unknown,
@@ -363,7 +433,26 @@ impl From<SubmitRefusal> for Failure {
             } => of(Kind::Insufficient)
                 .with("need_ucr", need.get())
                 .with("available_ucr", available_ucr),
+            SubmitRefusal::CapExceeded {
+                period,
+                until_ms,
+                need,
+                left,
+            } => {
+                let until = i64::try_from(until_ms).ok();
+                let until = until.and_then(super::output::rfc3339);
+                let failure = of(Kind::CapExceeded);
+                match &until {
+                    Some(at) => failure.and_say(&format!("the {period} ends {at}")),
+                    None => failure,
+                }
+                .with("cap", period)
+                .with("until", until)
+                .with("need_ucr", need.get())
+                .with("left_ucr", left.get())
+            }
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
+            SubmitRefusal::QueueDraining(queue) => of(Kind::QueueDraining).with("queue", queue),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),
             SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)
@@ -391,9 +480,15 @@ impl From<Vec<Problem>> for Failure {
         let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let details: Vec<Value> = problems
             .iter()
-            .map(
-                |p| json!({"origin": p.origin, "line": p.line, "key": p.key, "message": p.message}),
-            )
+            .map(|p| {
+                json!({
+                    "origin": p.origin,
+                    "line": p.place.map(|place| place.line),
+                    "column": p.place.map(|place| place.column),
+                    "key": p.key,
+                    "message": p.message,
+                })
+            })
             .collect();
         Self::new(Kind::BadConfig, texts.join("\n")).with("problems", details)
     }

@@ -1,5 +1,6 @@
 //! `serve`: the process that runs jobs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::failure::{Exit, Failure, Kind};
+use super::health::HealthFile;
 use super::output::note;
 use super::{Call, config};
 use crate::config::{Flag, Settings};
@@ -16,7 +18,7 @@ use crate::media::artifacts::ArtifactStore;
 use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
 use crate::store::Store;
-use crate::worker::{Outputs, Worker, WorkerOptions};
+use crate::worker::{Drained, Outputs, Worker, WorkerOptions};
 
 const EXAMPLES: &str = "Examples:
   meterline serve
@@ -25,8 +27,10 @@ const EXAMPLES: &str = "Examples:
 
 /// Run jobs until told to stop
 ///
-/// Prints `ready worker=<id>` on stderr once it claims. SIGTERM or SIGINT: it claims nothing more,
-/// ends what it runs and exits with 0; a second signal ends it at once, and others take its jobs over.
+/// Prints `ready worker=<id>` on stderr once it claims. SIGTERM, SIGINT or `worker drain`: it claims
+/// nothing more, hands over what others can go on with, waits for requests that are under way, says
+/// what became of its jobs and exits with 0 (with 1 where time was up and jobs were left). A second
+/// signal ends it at once, with 1, and others take its jobs over when its lease has lapsed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -42,6 +46,9 @@ pub(super) struct Args {
     /// Reach a provider at another address than its file says; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = provider_url)]
     provider_url: Vec<(String, Url)>,
+    /// File to touch every second as long as the worker is well, for `meterline health`
+    #[arg(long, value_name = "FILE")]
+    health_file: Option<PathBuf>,
 }
 
 /// What a process does.
@@ -95,17 +102,25 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         worker_options(house.settings()),
         None,
     );
+    let mut health_file = None;
     let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
             note(&format!("ready worker={}", worker.id()));
-            signals.next().await;
+            health_file = keep_health_file(args.health_file, &worker)?;
+            told_to_stop(&worker, &mut signals).await;
         }
-        () = signals.next() => {}
+        () = told_to_stop(&worker, &mut signals) => {}
     }
     audit.stop().await;
-    drain(worker, &mut signals).await;
-    Ok(Exit::Done)
+    let exit = leave(worker, &mut signals).await;
+    drop(health_file);
+    Ok(exit)
+}
+
+fn keep_health_file(path: Option<PathBuf>, worker: &Worker) -> Result<Option<HealthFile>, Failure> {
+    path.map(|path| HealthFile::keep(path, worker.id().to_owned(), worker.vital_sign()))
+        .transpose()
 }
 
 /// The continuous audit, next to the worker.
@@ -193,23 +208,44 @@ async fn warn_of_the_server(store: &Store) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Lets what runs come to its end. A second signal does not wait for it.
-async fn drain(worker: Worker, signals: &mut Signals) {
+/// Waits for a signal, or for an operator's order through the store.
+async fn told_to_stop(worker: &Worker, signals: &mut Signals) {
+    let why = tokio::select! {
+        () = signals.next() => "by a signal".to_owned(),
+        order = worker.ordered_to_leave() => match order.reason.as_str() {
+            "" => format!("by {}", order.actor),
+            reason => format!("by {}: {reason}", order.actor),
+        },
+    };
     tracing::info!(
         running = worker.running(),
-        "told to stop, claiming nothing more"
+        "told to stop {why}; claiming nothing more"
     );
+}
+
+/// Hands over, waits for the rest, says what came of it. A second signal does not wait for it.
+async fn leave(worker: Worker, signals: &mut Signals) -> Exit {
+    let id = worker.id().to_owned();
     tokio::select! {
-        left = worker.drain() => {
-            if left > 0 {
-                tracing::warn!(left, "stopped with jobs under way, others will take them over");
-            }
+        drained = worker.leave() => {
+            note(&format!("left worker={id} {}", words(drained)));
+            if drained.left == 0 { Exit::Done } else { Exit::Failed }
         }
         () = signals.next() => {
-            tracing::warn!("told to stop at once");
+            note(&format!("told twice: ended at once worker={id}; others take its jobs over when its lease has lapsed"));
             std::process::exit(Exit::Failed.code().into());
         }
     }
+}
+
+/// What became of a worker's jobs.
+pub(super) fn words(drained: Drained) -> String {
+    let Drained {
+        finished,
+        handed_over,
+        left,
+    } = drained;
+    format!("finished={finished} handed_over={handed_over} left={left}")
 }
 
 /// The two signals that mean "stop".

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::settings::{Queue, Settings};
-use crate::domain::catalogue::is_name;
+use crate::domain::catalogue::{Clocks, is_name};
 use crate::domain::problem::Problem;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
@@ -15,11 +15,28 @@ const TIME_MAX_MS: u64 = 365 * DAY_MS;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
+/// Ten years: who wants a longer life of a reward means one that never expires.
+const REWARD_DAYS_MAX: u64 = 3_650;
+
+/// Clocks that every tool's own fit into.
+pub(super) const WIDEST: Clocks = Clocks {
+    submission_timeout_ms: 1,
+    deadline_ms: TIME_MAX_MS,
+    deadline_max_ms: TIME_MAX_MS,
+};
+
+/// The key that the value of another one is checked against.
+pub(super) fn other_key(key: &str) -> Option<&'static str> {
+    match key {
+        "worker.heartbeat_ms" | "worker.sweep_ms" => Some("worker.lease_ms"),
+        "retry.base_ms" => Some("retry.cap_ms"),
+        _ => None,
+    }
+}
+
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
-    let mut found = Vec::new();
-    found.extend(redis_url(settings));
-    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
+    let mut found = alone(settings);
     found.extend(lease(settings));
     found.extend(journal(settings));
     found.extend(retry(settings));
@@ -27,16 +44,29 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
         found.extend(queue_clocks(name, queue));
     }
     found.extend(slots(settings));
+    found.extend(plans(settings));
+    found.extend(rewards(settings));
+    found
+}
+
+/// What is wrong with single values, whatever the others are.
+pub(super) fn alone(settings: &Settings) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(redis_url(settings));
+    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(names(settings));
     found
 }
 
 /// A number and what it may be.
-struct Bound {
-    key: &'static str,
+pub(super) struct Bound {
+    /// Dotted key of the setting.
+    pub(super) key: &'static str,
     value: u64,
-    min: u64,
-    max: u64,
+    /// The least it may be.
+    pub(super) min: u64,
+    /// The most it may be.
+    pub(super) max: u64,
 }
 
 impl Bound {
@@ -65,10 +95,14 @@ impl Bound {
     }
 }
 
-fn bounds(settings: &Settings) -> Vec<Bound> {
+/// Every number that has limits of its own.
+pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,
+        accounts: _,
+        rewards,
+        plans: _,
         journal,
         audit,
         worker,
@@ -106,6 +140,18 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
             store.memory_refuse_percent.into(),
             1,
             99,
+        ),
+        Bound::new(
+            "rewards.signup_expires_days",
+            rewards.signup_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
+        ),
+        Bound::new(
+            "rewards.daily_expires_days",
+            rewards.daily_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
         ),
         Bound::new("journal.opening_days", journal.opening_days, 1, 365),
         Bound::new("journal.retention_days", journal.retention_days, 1, 3_650),
@@ -212,11 +258,42 @@ fn slots(settings: &Settings) -> Vec<Problem> {
         .collect()
 }
 
+/// A plan gives something, and `none` is the word for having no plan.
+fn plans(settings: &Settings) -> Vec<Problem> {
+    let of_one = |(name, plan): (&String, &crate::config::Plan)| {
+        let path = format!("plans.{name}");
+        let bound = (!(1..=100_000).contains(&plan.max_active)).then(|| {
+            let message = format!("is {}, must be from 1 to 100000", plan.max_active);
+            Problem::new(format!("{path}.max_active"), message)
+        });
+        let taken = (name == "none")
+            .then(|| Problem::new(path.clone(), "the word none stands for having no plan"));
+        let long = (plan.price.len() > 64)
+            .then(|| Problem::new(format!("{path}.price"), "is longer than 64 bytes"));
+        bound.into_iter().chain(taken).chain(long)
+    };
+    settings.plans.iter().flat_map(of_one).collect()
+}
+
+/// A reward of every day that lives for months would leave no room for other grants.
+fn rewards(settings: &Settings) -> Option<Problem> {
+    let (days, grants_max) = (
+        settings.rewards.daily_expires_days,
+        settings.store.grants_max,
+    );
+    let message = format!(
+        "is {days}, not below store.grants_max ({grants_max}): each day of it is a live grant of its own"
+    );
+    (days > 0 && days >= grants_max).then(|| Problem::new("rewards.daily_expires_days", message))
+}
+
 fn names(settings: &Settings) -> Vec<Problem> {
     let queues = settings.queues.keys().map(|name| ("queues", name));
     let providers = settings.providers.keys().map(|name| ("providers", name));
+    let plans = settings.plans.keys().map(|name| ("plans", name));
     queues
         .chain(providers)
+        .chain(plans)
         .filter(|(_, name)| !is_name(name))
         .map(|(section, name)| {
             let message = "a name must be of small letters, digits and inner dashes, at most 40";

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -15,13 +16,19 @@ use crate::domain::catalogue::{Clocks, Defaults};
 use crate::domain::retry::Policy;
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How the store is reached.
     pub redis: Redis,
     /// Limits of the store.
     pub store: Store,
+    /// What new accounts begin with.
+    pub accounts: Accounts,
+    /// Credits that accounts get by themselves.
+    pub rewards: Rewards,
+    /// Plans by name.
+    pub plans: BTreeMap<String, Plan>,
     /// How long the books are kept.
     pub journal: Journal,
     /// How often the books are checked.
@@ -41,11 +48,12 @@ pub struct Settings {
 }
 
 /// `[redis]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// Address, which may hold a password: shown without it.
     #[serde(serialize_with = "without_password")]
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// Longest time to connect, ms.
     pub connect_timeout_ms: u64,
@@ -56,7 +64,7 @@ pub struct Redis {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Partitions of a store that is still empty.
@@ -91,8 +99,64 @@ pub struct Store {
     pub memory_refuse_percent: u8,
 }
 
+/// `[accounts]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// Balance below which an event is written; 0 = never.
+    pub low_balance_credits: u32,
+}
+
+/// `[rewards]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rewards {
+    /// Credits of a welcome; 0 = none.
+    pub signup_credits: u32,
+    /// Days of UTC until they expire, the first being today; 0 = never.
+    pub signup_expires_days: u32,
+    /// Credits of a day; 0 = none.
+    pub daily_credits: u32,
+    /// Days of UTC until they expire, the first being today; 0 = never.
+    pub daily_expires_days: u32,
+}
+
+/// `[plans.NAME]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Credits of one period; they expire with it.
+    pub credits: u32,
+    /// Active jobs of the account in one queue.
+    pub max_active: u32,
+    /// What it costs, for people to read.
+    pub price: String,
+    /// How long one payment lasts.
+    pub period: Period,
+}
+
+/// How long one payment for a plan lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    /// Until the same day of the next month, or its last one.
+    Month,
+    /// Twelve of them.
+    Year,
+}
+
+impl Period {
+    /// Months of one period.
+    pub fn months(self) -> u32 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
+}
+
 /// `[journal]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
     /// Days from one round of openings to the next.
@@ -104,7 +168,7 @@ pub struct Journal {
 }
 
 /// `[audit]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     /// Between two looks at the books, ms; 0 = never.
@@ -112,7 +176,7 @@ pub struct Audit {
 }
 
 /// `[worker]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     /// How long a worker owns its jobs without renewing, ms.
@@ -128,7 +192,7 @@ pub struct Worker {
 }
 
 /// `[queues.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// One submission, ms.
@@ -140,7 +204,7 @@ pub struct Queue {
 }
 
 /// `[media]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
     /// Folder of the outputs.
@@ -158,7 +222,7 @@ pub struct Media {
 }
 
 /// `[dev]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dev {
     /// Whether requests may steer the simulated provider.
@@ -166,7 +230,7 @@ pub struct Dev {
 }
 
 /// `[providers.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// In place of the address in the provider's file.
@@ -174,6 +238,7 @@ pub struct Provider {
     pub base_url: Option<Url>,
     /// In place of the private networks that the provider's file allows outputs to be fetched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub allow_cidr: Option<Vec<IpNet>>,
 }
 

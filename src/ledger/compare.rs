@@ -127,6 +127,10 @@ impl Differences {
             has,
             gave - took,
         );
+        if shown.ucr("refunded") > shown.ucr("captured") {
+            let at_most = format!("at most {}", shown.ucr("captured"));
+            self.add(id, "refunded", at_most, shown.ucr("refunded"));
+        }
         for name in ["available", "held", "debt"] {
             if shown.ucr(name) < 0 {
                 self.add(id, name, "not below zero", shown.ucr(name));

@@ -1,5 +1,6 @@
 //! What workers do with a job: claim, checkpoint, heartbeat, settle, fail, defer.
 
+use super::drains::DrainOrder;
 use super::jobs::streams_of;
 use super::reply::Reply;
 use super::{Error, Store, scripts};
@@ -115,6 +116,8 @@ pub enum HeartbeatOutcome {
         pending: u32,
         /// The schema that stands in the partition; empty before the first sweep.
         schema: String,
+        /// The order to hand its jobs over and to end.
+        drain: Option<DrainOrder>,
     },
     /// This worker id is dead in this partition.
     Lost,
@@ -300,6 +303,7 @@ impl Store {
             keys.part("dead"),
             keys.stops(worker),
             keys.part("workers"),
+            keys.part("drains"),
         ];
         declared.extend(streams_of(keys, queues));
         let mut args = vec![worker.to_owned(), lease_ms.to_string(), about.to_owned()];
@@ -311,6 +315,7 @@ impl Store {
                 stops: reply.texts(1)?,
                 pending: reply.number(2)?,
                 schema: reply.text(3)?,
+                drain: DrainOrder::read(&reply.text(4)?),
             }),
             _ => reply.unknown(),
         }
@@ -406,6 +411,30 @@ impl Store {
         reason: &str,
         keep: bool,
     ) -> Result<DeferOutcome, Error> {
+        self.put_back(job, token, delay_ms, (reason, keep, false))
+            .await
+    }
+
+    /// Gives a job to whichever worker is next, ahead of new work: this one leaves. No try is spent and
+    /// no takeover is counted. `keep` as in [`Store::defer`]; without it nothing must have been sent.
+    pub async fn hand_over(
+        &self,
+        job: &JobId,
+        token: &str,
+        keep: bool,
+    ) -> Result<DeferOutcome, Error> {
+        self.put_back(job, token, 0, ("handed over", keep, true))
+            .await
+    }
+
+    async fn put_back(
+        &self,
+        job: &JobId,
+        token: &str,
+        delay_ms: u64,
+        (reason, keep, ahead): (&str, bool, bool),
+    ) -> Result<DeferOutcome, Error> {
+        let flag = |on: bool| if on { "1" } else { "" }.to_owned();
         let keys = self.keys(job.partition())?;
         let keys = [keys.meta(), keys.job(job), keys.work(job)];
         let args = [
@@ -413,7 +442,8 @@ impl Store {
             token.to_owned(),
             delay_ms.to_string(),
             reason.to_owned(),
-            if keep { "1" } else { "" }.to_owned(),
+            flag(keep),
+            flag(ahead),
         ];
         let reply = self.run(&scripts::DEFER, &keys, &args).await?;
         match reply.word()?.as_str() {

@@ -93,9 +93,24 @@ pub enum SubmitRefusal {
         /// What can be spent, micro-credits; negative while there is debt.
         available_ucr: i64,
     },
+    /// The account would spend more than it may in this day or month.
+    #[error("the account's cap of the {period} would be passed: {} credits are needed, {} are left", need.credits(), left.credits())]
+    CapExceeded {
+        /// `day` or `month`.
+        period: String,
+        /// When the period ends, ms since 1970.
+        until_ms: u64,
+        /// What would be held.
+        need: Ucr,
+        /// What may still be spent in it.
+        left: Ucr,
+    },
     /// The store has as many open jobs as it takes.
     #[error("the queue is full, try again later")]
     QueueFull,
+    /// Operators let the queue run empty.
+    #[error("the queue {0} takes no more jobs until its operators let it go on")]
+    QueueDraining(String),
     /// The account has as many waiting jobs as it may.
     #[error("the account's lane is full, wait for some of its jobs to end")]
     LaneFull,
@@ -278,8 +293,15 @@ impl Store {
             "above_max" => refused(SubmitRefusal::AboveMax {
                 ceiling: reply.number(1)?,
             }),
+            "queue_draining" => refused(SubmitRefusal::QueueDraining(job.queue.clone())),
             "queue_full" => refused(SubmitRefusal::QueueFull),
             "lane_full" => refused(SubmitRefusal::LaneFull),
+            "cap_exceeded" => refused(SubmitRefusal::CapExceeded {
+                period: reply.text(1)?,
+                until_ms: reply.number(2)?,
+                need: reply.number(3)?,
+                left: reply.number(4)?,
+            }),
             "insufficient" => refused(SubmitRefusal::Insufficient {
                 need: reply.number(1)?,
                 available_ucr: reply.number(2)?,

@@ -101,6 +101,11 @@ impl Keys {
         self.key("job", job.as_str())
     }
 
+    /// The same for an id that was read from the store.
+    pub(super) fn job_of(&self, id: &str) -> String {
+        self.key("job", id)
+    }
+
     /// String: what the producer asked for and all that the attempt needs, JSON.
     pub(super) fn payload(&self, job: &JobId) -> String {
         self.key("payload", job.as_str())

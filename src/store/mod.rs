@@ -8,6 +8,8 @@ mod acts;
 mod attempts;
 mod audits;
 mod connection;
+mod control;
+mod drains;
 mod error;
 mod events;
 mod freeze;
@@ -15,6 +17,7 @@ mod jobs;
 mod journal;
 mod keys;
 mod obligations;
+mod queues;
 mod reply;
 mod scripts;
 mod server;
@@ -27,7 +30,11 @@ mod wake;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use accounts::{AccountView, GrantKind, GrantOutcome, GrantRequest, GrantView, Opened};
+pub use accounts::{
+    AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
+    GrantRequest, GrantView, Opened, PlanOutcome, PlanRequest, PlanView, RefundOutcome,
+    RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
+};
 pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
@@ -35,23 +42,28 @@ pub use attempts::{
 };
 pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
+pub use control::{Control, Order};
+pub use drains::{DrainOrder, WorkerDrain};
 pub use error::Error;
 pub use events::{Event, EventReader};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use obligations::ObligationView;
+pub use queues::{Halt, QueueAct, QueueView};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
 pub use upkeep::{RoundOutcome, TrimOutcome};
-pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
+pub use views::{JobFilter, JobView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 
 use connection::Connections;
 use keys::Keys;
 use reply::Reply;
 use scripts::Script;
+
+use crate::domain::credits::Ucr;
 
 /// The layout of keys that this version reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -69,6 +81,8 @@ pub struct Options {
     pub lane_max: u64,
     /// Active jobs per account and queue, where the account has no number of its own.
     pub max_active: u32,
+    /// Below which balance a new account's owner is told by an event; zero = never.
+    pub low_balance: Ucr,
     /// Longest payload and longest stored result, bytes.
     pub payload_max_bytes: usize,
     /// Live grants per account.

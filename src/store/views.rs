@@ -1,10 +1,9 @@
-//! Looking: jobs, queues, workers. Nothing here changes anything.
+//! Looking: jobs, workers, obligations. Nothing here changes anything.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::keys::CLASSES;
 use super::{Error, Store};
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State;
@@ -54,21 +53,6 @@ pub struct TimelineEvent {
     pub event: String,
     /// More about it.
     pub detail: String,
-}
-
-/// One queue over all partitions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct QueueView {
-    /// Its name.
-    pub queue: String,
-    /// Ready for a worker.
-    pub ready: u64,
-    /// Waiting in an account's lane.
-    pub lane: u64,
-    /// In a worker's hands.
-    pub running: u64,
-    /// Age of the oldest ready job, ms.
-    pub oldest_ready_ms: Option<u64>,
 }
 
 /// A worker with a lease.
@@ -192,100 +176,6 @@ impl Store {
             .into_iter()
             .filter_map(|id| JobId::try_from(id).ok())
             .collect())
-    }
-
-    /// What waits and runs, by queue.
-    pub async fn queue_views(&self) -> Result<Vec<QueueView>, Error> {
-        let mut views: BTreeMap<String, QueueView> = BTreeMap::new();
-        for queue in self.queues().await? {
-            let mut view = QueueView {
-                queue: queue.clone(),
-                ..QueueView::default()
-            };
-            for partition in 0..self.partitions() {
-                self.add_queue(partition, &queue, &mut view).await?;
-            }
-            views.insert(queue, view);
-        }
-        Ok(views.into_values().collect())
-    }
-
-    async fn add_queue(
-        &self,
-        partition: u16,
-        queue: &str,
-        view: &mut QueueView,
-    ) -> Result<(), Error> {
-        let keys = self.keys(partition)?;
-        let now_ms = self.server_ms().await?;
-        for class in CLASSES {
-            let stream = keys.ready(queue, class);
-            let mut ask = redis::pipe();
-            ask.cmd("XLEN").arg(&stream);
-            let (length,): (u64,) = self.read("XLEN", &ask).await?;
-            let pending = self.pending(&stream).await?;
-            view.running += pending.0;
-            view.ready += length.saturating_sub(pending.0);
-            if length <= pending.0 {
-                continue;
-            }
-            let mut ask = redis::pipe();
-            ask.cmd("XRANGE")
-                .arg(&stream)
-                .arg(format!("({}", pending.1))
-                .arg("+")
-                .arg("COUNT")
-                .arg(1);
-            let (next,): (Vec<(String, Vec<String>)>,) = self.read("XRANGE", &ask).await?;
-            let since = next
-                .first()
-                .and_then(|(id, _)| id.split('-').next()?.parse::<u64>().ok());
-            let age = since.map(|ms| now_ms.saturating_sub(ms));
-            view.oldest_ready_ms = view.oldest_ready_ms.max(age);
-        }
-        view.lane += self.lane_length(partition, queue).await?;
-        Ok(())
-    }
-
-    /// How many entries of a stream are in workers' hands, and the last one handed out.
-    async fn pending(&self, stream: &str) -> Result<(u64, String), Error> {
-        let mut ask = redis::pipe();
-        ask.cmd("XINFO").arg("GROUPS").arg(stream);
-        let groups = match self
-            .read::<(Vec<HashMap<String, redis::Value>>,)>("XINFO", &ask)
-            .await
-        {
-            Ok((groups,)) => groups,
-            // No such stream yet.
-            Err(Error::Script { .. }) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        let Some(group) = groups.into_iter().next() else {
-            return Ok((0, "0-0".to_owned()));
-        };
-        let get = |name: &str| group.get(name).cloned().unwrap_or(redis::Value::Nil);
-        let pending = redis::from_redis_value(get("pending")).unwrap_or(0);
-        let last = redis::from_redis_value(get("last-delivered-id"));
-        Ok((pending, last.unwrap_or_else(|_| "0-0".to_owned())))
-    }
-
-    async fn lane_length(&self, partition: u16, queue: &str) -> Result<u64, Error> {
-        let keys = self.keys(partition)?;
-        let mut ask = redis::pipe();
-        ask.cmd("ZRANGE").arg(keys.part("lanes")).arg(0).arg(-1);
-        let (lanes,): (Vec<String>,) = self.read("lanes", &ask).await?;
-        let mut ask = redis::pipe();
-        let mine = lanes
-            .iter()
-            .filter(|lane| lane.rsplit(':').next() == Some(queue));
-        mine.for_each(|lane| {
-            ask.cmd("ZCARD").arg(keys.lane_of(lane));
-        });
-        if ask.is_empty() {
-            return Ok(0);
-        }
-        let lengths: Vec<u64> = self.read("ZCARD", &ask).await?;
-        Ok(lengths.into_iter().sum())
     }
 
     /// Workers with a lease, over all partitions.

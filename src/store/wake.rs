@@ -26,17 +26,6 @@ impl Store {
             partitions: BTreeMap::new(),
         })
     }
-
-    /// A waker over the control streams of all partitions, from now on.
-    pub async fn control_waker(&self) -> Result<Waker, Error> {
-        let mut waker = self.ready_waker().await?;
-        for partition in 0..self.partitions() {
-            let stream = self.keys(partition)?.part("control");
-            let cursor = self.last_entry(&stream).await?;
-            waker.seen(partition, vec![(stream, cursor)]);
-        }
-        Ok(waker)
-    }
 }
 
 impl Waker {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::House;
+use super::grip::{Grip, Hold};
 use super::intent::Submission;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
@@ -66,6 +67,8 @@ pub(super) struct Attempt<'a> {
     pub(super) payload: Payload,
     pub(super) steps: Steps,
     asked_at: Instant,
+    /// Whether another worker could go on with it now.
+    pub(super) grip: Grip,
     /// The provider's handle as soon as there is one: whoever stops this attempt cancels with it.
     pub(super) handle: Mutex<Option<(Arc<Engine>, Handle)>>,
 }
@@ -78,12 +81,17 @@ impl<'a> Attempt<'a> {
         payload: Payload,
     ) -> Self {
         let steps = Steps::new(job.job.clone(), house.hook.clone());
+        let grip = Grip::new(match job.stage {
+            Stage::Fresh => Hold::Unsent,
+            Stage::Intent | Stage::Handle | Stage::Artifact => Hold::Recorded,
+        });
         Self {
             house,
             job,
             payload,
             steps,
             asked_at,
+            grip,
             handle: Mutex::new(None),
         }
     }
@@ -213,11 +221,14 @@ impl<'a> Attempt<'a> {
             charge,
             reported_ms,
         };
+        // From here on it is a matter of moments.
+        self.grip.set(Hold::Fast);
         self.note("artifact", Step::Artifact, &record).await?;
         Ok(record)
     }
 
     async fn settle(&self, record: &ArtifactRecord) -> Result<(), Setback> {
+        self.grip.set(Hold::Fast);
         let flags = record.charge.flags;
         let words = [
             ("unmeasured", flags.unmeasured),

@@ -3,7 +3,7 @@
 use crate::domain::failure::{Chances, FailureClass, Verdict, decide, spends_try};
 use crate::domain::ids::JobId;
 use crate::provider::Failure;
-use crate::store::{Again, Failing};
+use crate::store::{Again, DeferOutcome, Failing};
 
 use super::House;
 use super::attempt::{Attempt, Setback};
@@ -98,6 +98,27 @@ impl Attempt<'_> {
         );
     }
 
+    /// Gives the job to whichever worker is next: this one leaves.
+    pub(super) async fn hand_over(&self, keep: bool) {
+        let (store, job) = (&self.house.store, &self.job);
+        let handing = || store.hand_over(&job.job, &job.token, keep);
+        let said = self.insist("hand_over", handing).await;
+        match said {
+            // Fenced: an answer to the first of two calls got lost, or somebody else has it. Either way
+            // it is in other hands.
+            Ok(DeferOutcome::Deferred | DeferOutcome::Fenced) => self.house.tally.handed_over(),
+            Ok(DeferOutcome::Ended) => self.house.tally.ended(),
+            Err(_) => {}
+        }
+        tracing::info!(
+            job.id = job.job.as_str(),
+            stage = ?job.stage,
+            ?said,
+            "handed {} over",
+            job.job
+        );
+    }
+
     /// The store told us to stop: it was cancelled or has ended. The provider is asked to stop as
     /// well, and the last word about the hold is the store's.
     pub(super) async fn abandon(&self) {
@@ -127,7 +148,7 @@ pub(super) async fn broken(house: &House, job: &JobId, token: &str) {
     let mut patience = Patience::for_store();
     loop {
         match house.store.fail(job, token, &failing).await {
-            Ok(_) => return,
+            Ok(_) => return house.tally.ended(),
             Err(error) if error.is_transient() => tokio::time::sleep(patience.next()).await,
             Err(error) => {
                 tracing::error!(job.id = job.as_str(), %error, "failed to end the broken {job}");

@@ -1,6 +1,6 @@
 //! Keeps this worker's leases, and learns what it has to stop.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::House;
 use super::patience::Patience;
 use super::running::StopReason;
 use super::wakeup::WAIT_MS;
-use crate::store::HeartbeatOutcome;
+use crate::store::{HeartbeatOutcome, Order};
 
 /// Beats every `heartbeat_ms` in every partition until told to stop.
 pub(super) async fn run(house: Arc<House>, stop: CancellationToken) {
@@ -40,12 +40,13 @@ fn suspect(house: &House, partition: u16, more: bool, suspects: &mut HashMap<u16
     }
 }
 
-/// Listens to what the store says to workers between two beats: a cancel should not wait for one.
+/// Listens to what the store says to workers between two beats: a cancel should not wait for one. A
+/// message that names another worker costs nothing here.
 pub(super) async fn run_control(house: Arc<House>, stop: CancellationToken) {
     let mut patience = Patience::for_store();
     while !stop.is_cancelled() {
-        let mut waker = match house.store.control_waker().await {
-            Ok(waker) => waker,
+        let mut control = match house.store.control().await {
+            Ok(control) => control,
             Err(error) => {
                 tracing::debug!(%error, "failed to listen for orders, trying again");
                 tokio::time::sleep(patience.next()).await;
@@ -53,19 +54,37 @@ pub(super) async fn run_control(house: Arc<House>, stop: CancellationToken) {
             }
         };
         loop {
-            let woken = tokio::select! {
+            let heard = tokio::select! {
                 () = stop.cancelled() => return,
-                woken = waker.wait(WAIT_MS) => woken,
+                heard = control.next(WAIT_MS) => heard,
             };
-            let Ok(partitions) = woken else {
+            let Ok(orders) = heard else {
                 tokio::time::sleep(patience.next()).await;
                 break;
             };
             patience.reset();
-            for partition in partitions {
-                beat(&house, partition).await;
-            }
+            obey(&house, orders).await;
         }
+    }
+}
+
+/// One beat for all that was said to this worker in a partition, one look for all queues.
+async fn obey(house: &House, orders: Vec<(u16, Order)>) {
+    let mut beats = BTreeSet::new();
+    for (partition, order) in orders {
+        match order {
+            Order::Beat { worker } if worker == house.identity.at(partition) => {
+                beats.insert(partition);
+            }
+            Order::Beat { .. } => {}
+            Order::Claim { queue } if house.options.slots.contains_key(&queue) => {
+                house.look_again.notify_one();
+            }
+            Order::Claim { .. } => {}
+        }
+    }
+    for partition in beats {
+        beat(house, partition).await;
     }
 }
 
@@ -81,8 +100,20 @@ async fn beat(house: &House, partition: u16) -> bool {
         .store
         .heartbeat(partition, &worker, lease_ms, &queues, &about, &[])
         .await;
+    if outcome.is_ok() {
+        house.pulse.renewed();
+    }
     match outcome {
-        Ok(HeartbeatOutcome::Renewed { stops, pending, .. }) => {
+        Ok(HeartbeatOutcome::Renewed {
+            stops,
+            pending,
+            drain,
+            schema: _,
+        }) => {
+            if let Some(order) = drain {
+                // Every partition may say it; once is enough.
+                let _ = house.ordered.set(order);
+            }
             for job in stops {
                 if house.running.stop(&job, StopReason::Told) {
                     tracing::info!(job.id = job, "stopping job {job}: the store says so");
@@ -123,9 +154,11 @@ impl House {
 }
 
 /// What this worker says of itself, for `worker ls`.
-fn about(house: &House) -> String {
+pub(super) fn about(house: &House) -> String {
     serde_json::json!({
+        "process": house.identity.base(),
         "pid": std::process::id(),
+        "draining": house.running.is_handing_over(),
         "slots": house.options.slots,
         "running": house.running.len(),
         "version": env!("CARGO_PKG_VERSION"),

@@ -4,6 +4,7 @@
 //! - `attempt`: what happens to one job, from its claim to its end, as a straight line;
 //! - `submission`: the decided POST of that line, its answer and its polls;
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
+//! - `handover`, `grip`: how a worker leaves: which lines may be left where they are, and to whom;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead;
@@ -12,12 +13,15 @@
 mod attempt;
 mod books;
 mod conclude;
+mod grip;
+mod handover;
 mod heartbeat;
 mod identity;
 mod intent;
 mod outputs;
 mod patience;
 mod pool;
+mod pulse;
 mod running;
 mod steps;
 mod submission;
@@ -34,13 +38,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use handover::Drained;
 pub use intent::LeftOpen;
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
 use crate::provider::Providers;
-use crate::store::Store;
+use crate::store::{DrainOrder, Store};
+use handover::Tally;
 use identity::Identity;
+use pulse::Pulse;
 use running::Running;
 
 /// How a worker process behaves.
@@ -54,7 +61,7 @@ pub struct WorkerOptions {
     pub heartbeat_ms: u64,
     /// Time between sweeps, ms.
     pub sweep_ms: u64,
-    /// How long running jobs are waited for after the order to stop, ms.
+    /// How long submissions that nobody else could take over are waited for after the order to stop, ms.
     pub drain_max_ms: u64,
 }
 
@@ -66,6 +73,11 @@ struct House {
     options: WorkerOptions,
     identity: Identity,
     running: Running,
+    pulse: Pulse,
+    /// What became of the jobs that ran here.
+    tally: Tally,
+    /// An operator's order to leave.
+    ordered: SetOnce<DrainOrder>,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
     /// A slot became free, or something else makes a claim worth while.
@@ -104,6 +116,9 @@ impl Worker {
             options,
             identity,
             running: Running::default(),
+            pulse: Pulse::new(),
+            tally: Tally::default(),
+            ordered: SetOnce::new(),
             claiming: SetOnce::new(),
             look_again: Notify::new(),
             hand_back: std::sync::Mutex::new(Vec::new()),
@@ -147,29 +162,27 @@ impl Worker {
         self.house.claiming.wait().await;
     }
 
+    /// Tells, as often as it is called and also while the worker drains, whether the worker works:
+    /// its lease was renewed within a lease, and its claims still go round.
+    pub fn vital_sign(&self) -> impl Fn() -> bool + Send + 'static {
+        let house = Arc::clone(&self.house);
+        let lease = Duration::from_millis(house.options.lease_ms);
+        move || house.pulse.beats(lease, pool::CLAIMS_GO_ROUND_WITHIN)
+    }
+
     /// How many jobs run here now.
     pub fn running(&self) -> usize {
         self.house.running.len()
     }
 
-    /// Stops claiming, waits for what runs (at most `drain_max_ms`), then stops everything else.
-    /// Returns how many jobs were left: others take them over when the lease has lapsed.
+    /// Waits until an operator orders this worker to leave.
+    pub async fn ordered_to_leave(&self) -> DrainOrder {
+        self.house.ordered.wait().await.clone()
+    }
+
+    /// Leaves as [`Worker::leave`] does. Returns how many jobs were left under way.
     pub async fn drain(self) -> usize {
-        self.stop_claiming.cancel();
-        self.house.look_again.notify_one();
-        let all_ended = async {
-            // A claim may be under way: what it brings was given to this worker, and runs here.
-            let _ = self.pool.await;
-            self.jobs.close();
-            self.jobs.wait().await;
-        };
-        let most = Duration::from_millis(self.house.options.drain_max_ms);
-        let _ = tokio::time::timeout(most, all_ended).await;
-        let left = self.house.running.len();
-        self.stop_roles.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
-        left
+        self.leave().await.left
     }
 
     /// Stops at once, as if the process had died: nothing is said to the store.

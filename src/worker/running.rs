@@ -1,6 +1,7 @@
 //! The jobs that run in this process, and how they are told to stop.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ pub(super) struct Stop {
     worker: String,
     token: CancellationToken,
     reason: OnceLock<StopReason>,
+    /// The job is to be given to another worker as soon as its line allows.
+    hand_over: CancellationToken,
 }
 
 impl Stop {
@@ -31,6 +34,7 @@ impl Stop {
             worker: worker.to_owned(),
             token: CancellationToken::new(),
             reason: OnceLock::new(),
+            hand_over: CancellationToken::new(),
         }
     }
 
@@ -43,12 +47,19 @@ impl Stop {
         self.token.cancelled().await;
         self.reason.get().copied().unwrap_or(StopReason::Lost)
     }
+
+    /// Waits until this worker leaves.
+    pub(super) async fn hand_over(&self) {
+        self.hand_over.cancelled().await;
+    }
 }
 
 /// The table of running jobs.
 #[derive(Default)]
 pub(super) struct Running {
     jobs: Mutex<HashMap<JobId, Arc<Stop>>>,
+    /// This worker leaves: what is entered from now on is handed over at once.
+    leaves: AtomicBool,
 }
 
 /// Takes its run out of the table when dropped, also by a panic. A later run of the same job, which
@@ -80,7 +91,13 @@ impl Running {
     /// Enters a job claimed by `worker`; whoever calls [`Running::entry`] takes it out again.
     pub(super) fn enter(&self, job: &JobId, worker: &str) -> Arc<Stop> {
         let stop = Arc::new(Stop::of(worker));
-        self.lock().insert(job.clone(), Arc::clone(&stop));
+        let mut jobs = self.lock();
+        jobs.insert(job.clone(), Arc::clone(&stop));
+        // Under the lock, as in `hand_over_all`: one of the two sees the other.
+        if self.is_handing_over() {
+            stop.hand_over.cancel();
+        }
+        drop(jobs);
         stop
     }
 
@@ -122,6 +139,18 @@ impl Running {
         }
     }
 
+    /// Gives every job, now and from now on, to other workers as soon as its line allows.
+    pub(super) fn hand_over_all(&self) {
+        let jobs = self.lock();
+        self.leaves.store(true, Ordering::Relaxed);
+        jobs.values().for_each(|stop| stop.hand_over.cancel());
+    }
+
+    /// Whether this worker leaves.
+    pub(super) fn is_handing_over(&self) -> bool {
+        self.leaves.load(Ordering::Relaxed)
+    }
+
     pub(super) fn stop_all(&self, reason: StopReason) {
         self.lock().values().for_each(|stop| stop.order(reason));
     }
@@ -147,6 +176,18 @@ mod tests {
         assert!(new.token.is_cancelled());
         drop(table.entry(&job(), &new));
         assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_job_that_comes_while_the_worker_leaves_is_handed_over_as_well() {
+        let table = Running::default();
+        let before = table.enter(&job(), "w");
+        assert!(!before.hand_over.is_cancelled());
+        table.hand_over_all();
+        assert!(before.hand_over.is_cancelled());
+        assert!(!before.token.is_cancelled(), "it is not simply stopped");
+        let after = table.enter(&job(), "w");
+        assert!(after.hand_over.is_cancelled());
     }
 
     #[test]

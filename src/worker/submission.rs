@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::attempt::{Attempt, Setback};
+use super::grip::Hold;
 use super::intent::{Intent, Submission};
 use super::patience::Patience;
 use crate::domain::failure::FailureClass;
@@ -115,6 +116,7 @@ impl Attempt<'_> {
             if let Some(handle) = submission.engine.handle_before(&request) {
                 self.remember(submission, &handle);
             }
+            self.grip.set(Hold::Fast);
             match self
                 .steps
                 .take("post", Box::pin(submission.engine.submit(&request)))
@@ -138,6 +140,9 @@ impl Attempt<'_> {
                     if !is_joined(&submitted) {
                         if let Some(handle) = &submitted.handle {
                             self.note("handle", Step::Handle, handle).await?;
+                            if can_be_followed(submission, handle) {
+                                self.grip.set(Hold::Recorded);
+                            }
                         }
                         return Ok((submitted.handle, submitted.answer));
                     }
@@ -158,6 +163,12 @@ impl Attempt<'_> {
                     perhaps_sent = true;
                 }
             }
+            // Nothing is under way until the next POST, which any worker can make under the same key.
+            self.grip.set(if perhaps_sent {
+                Hold::Recorded
+            } else {
+                Hold::Unsent
+            });
             self.pause(submission, patience.next()).await?;
         }
     }
@@ -264,6 +275,12 @@ impl Attempt<'_> {
         let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
         most.saturating_sub(self.submission_age(submission))
     }
+}
+
+/// Whether another worker can go on from this handle. Where the POST is the run there is nothing to
+/// follow: it is waited for.
+fn can_be_followed(submission: &Submission, handle: &Handle) -> bool {
+    handle.poll_url.is_some() && submission.engine.attach() != Attach::None
 }
 
 /// Whether the provider says that the work goes on, and only the same submit asks for it again.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::attempt::{Attempt, Setback};
+use super::grip::Grip;
 use super::running::{Stop, StopReason};
 use super::{House, conclude};
 use crate::store::ClaimedJob;
@@ -33,12 +34,41 @@ async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &S
     let attempt = Attempt::new(house, job, asked_at, payload);
     let ended = tokio::select! {
         biased;
-        reason = stop.ordered() => Err(reason),
-        ended = attempt.run() => Ok(ended),
+        reason = stop.ordered() => Ended::Stopped(reason),
+        keep = may_hand_over(stop, &attempt.grip) => Ended::HandedOver { keep },
+        ended = attempt.run() => Ended::Line(ended),
     };
     match ended {
-        Ok(Ok(())) | Ok(Err(Setback::Gone)) | Err(StopReason::Lost) => {}
-        Ok(Err(setback)) => attempt.conclude(setback).await,
-        Err(StopReason::Told) => attempt.abandon().await,
+        Ended::Line(Ok(())) => house.tally.ended(),
+        Ended::Line(Err(Setback::Gone)) | Ended::Stopped(StopReason::Lost) => {}
+        Ended::Line(Err(setback)) => {
+            attempt.conclude(setback).await;
+            house.tally.ended();
+        }
+        Ended::HandedOver { keep } => attempt.hand_over(keep).await,
+        Ended::Stopped(StopReason::Told) => {
+            attempt.abandon().await;
+            house.tally.ended();
+        }
     }
+}
+
+/// How the line was left.
+enum Ended {
+    /// It came to its own end.
+    Line(Result<(), Setback>),
+    /// Somebody told the worker to stop it.
+    Stopped(StopReason),
+    /// The worker leaves, and another can go on.
+    HandedOver {
+        /// With what is written down of its submission.
+        keep: bool,
+    },
+}
+
+/// Waits until this worker leaves and the line may be left. The line does not move on meanwhile: it is
+/// driven by the same task.
+async fn may_hand_over(stop: &Stop, grip: &Grip) -> bool {
+    stop.hand_over().await;
+    grip.let_go().await
 }

@@ -217,7 +217,7 @@ async fn promise_08_a_stopped_and_continued_worker_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_is_told_to_end_finishes_what_it_runs_and_claims_nothing_more() {
+async fn a_worker_that_is_told_to_end_hands_over_what_it_runs_and_claims_nothing_more() {
     let redis = durable();
     let rig = Rig::on(redis.url()).await;
     let folder = tempfile::tempdir().expect("a folder");
@@ -230,9 +230,14 @@ async fn a_worker_that_is_told_to_end_finishes_what_it_runs_and_claims_nothing_m
     // The signal is handled when the process says so; a job that comes after that is not claimed.
     processes::said(&worker.child, "told to stop");
     let late = rig.video(&acme, 2_000, json!({})).await.job;
+    processes::said(&worker.child, "handed_over=1");
     worker.child.wait().expect("its end");
-    assert_eq!(state_of(&rig.store, &running).await, "succeeded");
-    assert_eq!(view_of(&rig.store, &running).await.number("takeovers"), 0);
+    let view = view_of(&rig.store, &running).await;
+    assert_eq!(
+        (view.text("state"), view.text("stage")),
+        ("queued", "handle")
+    );
+    assert_eq!(view.number("takeovers"), 0);
     assert_eq!(state_of(&rig.store, &late).await, "queued");
     rig.assert_sound().await;
 }

@@ -3,7 +3,10 @@
 mod accounts;
 mod batch;
 mod freezing;
+mod health;
 mod lost_answers;
+mod manual;
+mod money;
 mod obligations;
 mod providers;
 mod refusals;

@@ -12,10 +12,12 @@ use meterline::domain::credits::Ucr;
 use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::JobId;
 use meterline::domain::job::Priority;
+use meterline::ledger::{Round, Watch};
 use meterline::store::{
-    Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, FailOutcome,
-    Failing, GrantKind, HeartbeatOutcome, NewJob, Options, SettleOutcome, Step, Store,
-    SubmitOutcome,
+    AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, ClearOutcome,
+    Correction, DeferOutcome, FailOutcome, Failing, FreezeAct, FreezeOutcome, GrantKind,
+    HeartbeatOutcome, NewJob, Options, QueueAct, RefundOutcome, Scope, SettleOutcome, Step, Store,
+    SubmitOutcome, Term, TermOutcome,
 };
 use proptest::prelude::*;
 
@@ -43,6 +45,7 @@ struct House {
     claims: Vec<ClaimedJob>,
     operations: u32,
     settled: BTreeMap<JobId, i64>,
+    watch: Watch,
 }
 
 /// Time in the queue and deadline, ms.
@@ -57,10 +60,14 @@ impl House {
             queue_ttl_ms: LIMITS.0,
             retention_ms: 40_000,
             dead_letter_ms: 80_000,
+            opening_ms: 30_000,
+            journal_retention_ms: LIMITS.0 + LIMITS.1 + 10_000,
             ..options()
         };
+        let store = Store::open(url, options).await.expect("a store").at(T0);
         let house = Self {
-            store: Store::open(url, options).await.expect("a store").at(T0),
+            watch: Watch::new(store.clone(), "a1", 1_000),
+            store,
             raw: Raw::open(url).await,
             now_ms: T0,
             workers: [0; 3],
@@ -109,6 +116,30 @@ impl House {
                     .owe(&account(ACCOUNTS[*n]), i64::from(*credits) * 1_000_000)
                     .await;
                 false
+            }
+            Act::Adjust { account, credits } => self.adjust(*account, *credits).await,
+            Act::Refund { job, credits } => self.refund(*job, *credits).await,
+            Act::Cap {
+                account: n,
+                credits,
+            } => {
+                let caps = Term::Caps {
+                    day: Some(Ucr::from_credits(*credits)),
+                    month: None,
+                };
+                self.set(*n, caps).await
+            }
+            Act::Limit {
+                account: n,
+                n: limit,
+                of_queue,
+            } => {
+                let term = if *of_queue {
+                    Term::QueueMaxActive("video".to_owned(), *limit)
+                } else {
+                    Term::MaxActive(*limit)
+                };
+                self.set(*n, term).await
             }
             Act::Submit {
                 account,
@@ -171,6 +202,22 @@ impl House {
                 };
                 defer(&self.now(), &job, delay_s * 1_000, *keep).await == DeferOutcome::Fenced
             }
+            Act::HandOver { claim, keep } => {
+                let Some(job) = self.claimed(*claim) else {
+                    return true;
+                };
+                let said = self.now().hand_over(&job.job, &job.token, *keep).await;
+                said.expect("hand over") == DeferOutcome::Fenced
+            }
+            Act::Leave { worker } => {
+                let name = self.worker(*worker);
+                !self.now().leave(0, &name, "{}").await.expect("leave")
+            }
+            Act::Halt { act } => {
+                let act = [QueueAct::Pause, QueueAct::Drain, QueueAct::Resume][*act];
+                let done = self.now().act_on_queue("video", act, "why", "tests").await;
+                done.expect("an act") == 0
+            }
             Act::Cancel { job } => {
                 if self.jobs.is_empty() {
                     return true;
@@ -190,6 +237,20 @@ impl House {
                 let worker = self.worker(*worker);
                 let outcome = self.now().hand_back(0, LEASE_MS, &worker, &running).await;
                 outcome.expect("hand back");
+                false
+            }
+            Act::Freeze { who } => {
+                let outcome = self.now().freeze(&self.freeze_act(*who), &[]).await;
+                self.operations += 1;
+                !matches!(outcome.expect("freeze"), FreezeOutcome::Frozen { .. })
+            }
+            Act::Clear { who } => {
+                let outcome = self.now().clear(&self.freeze_act(*who)).await;
+                self.operations += 1;
+                !matches!(outcome.expect("clear"), ClearOutcome::Cleared { .. })
+            }
+            Act::KeepBooks => {
+                self.keep_books().await;
                 false
             }
             Act::Tick => {
@@ -212,6 +273,27 @@ impl House {
         }
     }
 
+    fn freeze_act(&self, who: usize) -> FreezeAct {
+        let scope = ACCOUNTS.get(who).map(|name| Scope::Account(account(name)));
+        FreezeAct {
+            scope: scope.unwrap_or(Scope::Partition(0)),
+            reason: "to see".to_owned(),
+            actor: "tests".to_owned(),
+            operation: format!("freeze-{}", self.operations)
+                .parse()
+                .expect("an operation id"),
+        }
+    }
+
+    async fn keep_books(&mut self) {
+        self.now().open_books(0).await.expect("a round");
+        self.now().trim_journal(0).await.expect("trim");
+        match self.watch.round(0).await.expect("an audit") {
+            Round::Looked { report, .. } => assert!(report.ok, "{:#?}", report.differences),
+            Round::Follows => panic!("nobody else audits"),
+        }
+    }
+
     async fn grant(&mut self, account_n: usize, credits: u32, kind: usize, lives_s: u64) {
         self.operations += 1;
         let id = account(ACCOUNTS[account_n]);
@@ -219,6 +301,69 @@ impl House {
             .then_some(self.now_ms + lives_s * 1_000);
         let operation = format!("op-{}", self.operations);
         give(&self.now(), &id, credits, KINDS[kind], expires, &operation).await;
+    }
+
+    async fn adjust(&mut self, n: usize, credits: i64) -> bool {
+        self.operations += 1;
+        let amount = Ucr::from_credits(u32::try_from(credits.abs()).expect("small"));
+        let correction = if credits > 0 {
+            Correction::Up(amount)
+        } else {
+            Correction::Down(amount)
+        };
+        let operation = format!("op-{}", self.operations);
+        let id = account(ACCOUNTS[n]);
+        let outcome = adjust(&self.now(), &id, correction, &operation).await;
+        !matches!(outcome, AdjustOutcome::Adjusted { .. })
+    }
+
+    async fn refund(&mut self, job: usize, credits: Option<u32>) -> bool {
+        if self.jobs.is_empty() {
+            return true;
+        }
+        self.operations += 1;
+        let job = &self.jobs[job % self.jobs.len()];
+        let operation = format!("op-{}", self.operations);
+        let outcome = refund(&self.now(), job, credits, &operation).await;
+        !matches!(outcome, RefundOutcome::Refunded { .. })
+    }
+
+    async fn set(&mut self, n: usize, term: Term) -> bool {
+        let outcome = set(&self.now(), &account(ACCOUNTS[n]), term).await;
+        !matches!(
+            outcome,
+            TermOutcome::Set {
+                replayed: false,
+                ..
+            }
+        )
+    }
+
+    /// What counts against the caps of the day is what was held in it, less what came back.
+    async fn assert_counted(&self) {
+        for name in ACCOUNTS {
+            let view = money(&self.now(), &account(name)).await;
+            let day = self.now_ms - self.now_ms % 86_400_000;
+            let mut spent = 0;
+            for id in self.jobs.iter().collect::<BTreeSet<_>>() {
+                let job = self.store.job(id).await.expect("job");
+                let Some(job) = job else {
+                    return; // forgotten: what it was charged counts on
+                };
+                if job.text("account") != name {
+                    continue;
+                }
+                if u64::try_from(job.number("created_at")).expect("a time") >= day {
+                    let ended = !job.text("finished_at").is_empty();
+                    spent += if ended {
+                        job.number("captured_ucr") - job.number("refunded_ucr")
+                    } else {
+                        job.number("hold_ucr")
+                    };
+                }
+            }
+            assert_eq!(view.day.spent_ucr, spent, "{name}");
+        }
     }
 
     fn new_job(&self, n: usize, credits: u32, priority: usize, delay_s: u64, key: u32) -> NewJob {
@@ -329,6 +474,7 @@ impl House {
                 active.entry(payer).or_default().insert(id.to_string());
             }
         }
+        assert_tallies(&self.now()).await;
         for class in ["resume", "high", "normal", "low"] {
             entries -= self
                 .raw
@@ -346,7 +492,7 @@ impl House {
                 active.remove(name).unwrap_or_default(),
                 "active jobs of {name}"
             );
-            assert!(members.len() <= 3, "{name} has {members:?}");
+            assert!(members.len() <= 4, "{name} has {members:?}");
         }
     }
 
@@ -414,10 +560,12 @@ async fn live(acts: &[Act]) {
         if n % 16 == 15 {
             assert_sound(&house.now()).await;
             house.assert_placed().await;
+            house.assert_counted().await;
         }
     }
     assert_sound(&house.now()).await;
     house.assert_placed().await;
+    house.assert_counted().await;
     house.assert_all_ends().await;
 }
 

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
--- uses: base, account, hold, queue, job, acts, frozen
+-- uses: base, account, caps, hold, queue, job, acts, frozen
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS
 -- replies: lost | claimed {job...} {last id of each stream} ended more reason
 --          (ended counts what was dropped or put off; reason is why the whole partition is frozen, or '')
+-- A paused queue hands out only its first stream: what had begun goes on, wherever.
 -- invariant: a job that is handed out is running under this worker and no other token is valid.
 --
 -- This is the one script that learns its keys by its first write (reading from the group). An entry
@@ -41,7 +42,7 @@ local function read(stream, count)
   return reply and reply[1] and reply[1][2] or {}
 end
 
-local ended = 0
+local ended, waits = 0, {}
 local function drop(stream, entry)
   redis.call('XACK', stream, GROUP, entry)
   redis.call('XDEL', stream, entry)
@@ -76,6 +77,10 @@ local function start(stream, entry, id)
   end
   redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', int(job.takes + 1), 'worker', worker,
     'started_at', int(part.now), 'deadline_at', int(deadline))
+  if job.takeovers == 0 and job.stream ~= job.queue .. ':resume' then
+    waits[job.queue] = waits[job.queue] or {}
+    table.insert(waits[job.queue], int(math.max(part.now - job.due_at, 0)))
+  end
   event(part, id, job.account, 'running', worker)
   local more = redis.call('HMGET', key('job', id), 'rule', 'asked_ms', 'asked_outputs')
   local work = { false, false, false }
@@ -91,6 +96,7 @@ local queues = part.frozen and 0 or (#KEYS - 3) / 4 -- guard: claim_frozen_parti
 for q = 0, queues - 1 do
   local free = tonumber(ARGV[6 + q * 2 + 1])
   local order = ARGV[5] == '1' and { 0, 3, 2, 1 } or { 0, 1, 2, 3 } -- guard: low_never_starves
+  if is_halted(part, ARGV[6 + q * 2], 'paused') then order = { 0 } end -- guard: claim_paused
   for _, class in ipairs(order) do
     local stream = KEYS[4 + q * 4 + class]
     while free > 0 do
@@ -106,4 +112,5 @@ for q = 0, queues - 1 do
     end
   end
 end
+note_starts(part, waits)
 return { 'claimed', jobs, cursors, int(ended), is_full() and '1' or '', part.frozen or '' }

@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
 -- defer: puts a job back without spending a try: limits, an open breaker, a hand-over.
--- uses: base, account, hold, queue, job
+-- uses: base, account, caps, hold, queue, job
 -- KEYS 1 part:meta  2 job  3 work
--- ARGV 1 time or ''  2 job  3 token  4 delay_ms  5 reason  6 '1' = keep intent and handle (hand-over)
+-- ARGV 1 time or ''  2 job  3 token  4 delay_ms  5 reason  6 '1' = keep intent and handle
+--      7 '1' = ahead of new work (hand-over): the job had its turn, and its deadline goes on
 -- replies: deferred due_at_ms | fenced | cancelled | timed_out
 -- invariant: the job stays active for its account, and its hold stands.
 
@@ -33,7 +34,7 @@ end
 if delay > 0 then
   redis.call('ZADD', PREFIX .. 'part:due', int(due), job.id)
 else
-  enqueue(job.id, job.queue, job.stage ~= '' and 'resume' or job.class)
+  enqueue(job.id, job.queue, (job.stage ~= '' or ARGV[7] == '1') and 'resume' or job.class) -- guard: hand_over_ahead
 end
 event(part, job.id, job.account, 'deferred', ARGV[5])
 return { 'deferred', int(due) }

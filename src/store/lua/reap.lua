@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: declares lapsed workers dead and gives their jobs to others.
--- uses: base, account, hold, queue, job
+-- uses: base, account, caps, hold, queue, job
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4 part:queues  5 part:reaping  6 part:gone
 -- ARGV 1 time or ''  2 lease_ms  3 takeovers at most  4 entries at most
 --      5 '' = all lapsed workers, or one worker that hands back what it does not run  6.. what it runs
@@ -35,13 +35,14 @@ local function take_back(worker, stream, id)
   local mine = job and job.entry == id and key('ready', job.stream) == stream
   if mine and job.state == 'running' and job.worker == worker then -- guard: reap_own_entry
     if own and keeps[job.id] then return end -- guard: hand_back_running
-    if job.takeovers + 1 > tonumber(ARGV[3]) then -- guard: takeovers_max
+    local takeovers = job.takeovers + (own and 0 or 1) -- guard: hand_back_free
+    if not own and takeovers > tonumber(ARGV[3]) then -- guard: takeovers_max
       commit_end(part, plan_end(part, job, { state = 'failed', class = 'lost', capture = 0, absorbed = 0, by = 'reap',
-        detail = 'lost' }), { 'token', '', 'takeovers', int(job.takeovers + 1) })
+        detail = 'lost' }), { 'token', '', 'takeovers', int(takeovers) })
     else
       drop_entry(job)
-      redis.call('HSET', key('job', job.id), 'token', '', 'worker', '', 'takeovers', int(job.takeovers + 1))
-      enqueue(job.id, job.queue, job.stage ~= '' and 'resume' or job.class)
+      redis.call('HSET', key('job', job.id), 'token', '', 'worker', '', 'takeovers', int(takeovers))
+      enqueue(job.id, job.queue, (own or job.stage ~= '') and 'resume' or job.class)
       event(part, job.id, job.account, 'taken_back', worker)
     end
     taken[#taken + 1] = job.id

@@ -1,6 +1,8 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+pub(crate) mod files;
+mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
@@ -21,6 +23,7 @@ use meterline::store::{
 };
 
 pub(crate) use attempt::*;
+pub(crate) use money::*;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -52,6 +55,7 @@ pub(crate) fn options() -> Options {
         queue_room: 1_000_000,
         lane_max: 10_000,
         max_active: 20,
+        low_balance: Ucr::ZERO,
         payload_max_bytes: 65_536,
         grants_max: 64,
         schedule_ahead_ms: 7 * 86_400_000,
@@ -344,4 +348,22 @@ pub(crate) async fn reap(store: &Store) -> Option<(Vec<String>, Vec<String>)> {
 /// The outcome of a job that ended in this state by a failure.
 pub(crate) fn ended(state: State) -> FailOutcome {
     FailOutcome::Ended(state)
+}
+
+/// What each queue says of its open jobs and their holds is what there is.
+pub(crate) async fn assert_tallies(store: &Store) {
+    let mut found = std::collections::BTreeMap::<String, (u64, i64)>::new();
+    for partition in 0..store.partitions() {
+        for id in store.open_jobs(partition).await.expect("open jobs") {
+            let view = view_of(store, &id).await;
+            let tally = found.entry(view.text("queue").to_owned()).or_default();
+            tally.0 += 1;
+            tally.1 += view.number("hold_ucr");
+        }
+    }
+    for view in store.queue_views().await.expect("queues") {
+        let expected = found.remove(&view.queue).unwrap_or_default();
+        assert_eq!((view.open, view.held_ucr), expected, "{view:?}");
+    }
+    assert!(found.is_empty(), "{found:?}");
 }

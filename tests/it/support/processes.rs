@@ -16,6 +16,17 @@ pub(crate) struct WorkerProcess {
 
 /// Starts a worker process with a lease of 1 s on a rig's store and provider. Blocks until it claims.
 pub(crate) fn start(rig: &Rig, folder: &Path, name: &str, slots: &str) -> WorkerProcess {
+    start_with(rig, folder, name, slots, &[])
+}
+
+/// The same with settings of its own, as variables.
+pub(crate) fn start_with(
+    rig: &Rig,
+    folder: &Path,
+    name: &str,
+    slots: &str,
+    settings: &[(&'static str, &str)],
+) -> WorkerProcess {
     let (log, pid_file) = (
         folder.join(format!("{name}.log")),
         folder.join(format!("{name}.pid")),
@@ -37,11 +48,13 @@ pub(crate) fn start(rig: &Rig, folder: &Path, name: &str, slots: &str) -> Worker
         "--slots",
         slots,
     ];
-    let environment: [(&str, OsString); 3] = [
+    let mut environment: Vec<(&str, OsString)> = vec![
         ("METERLINE__WORKER__LEASE_MS", "1000".into()),
         ("METERLINE__WORKER__HEARTBEAT_MS", "250".into()),
         ("METERLINE__WORKER__SWEEP_MS", "200".into()),
     ];
+    // Of two for one name the last counts.
+    environment.extend(settings.iter().map(|(name, value)| (*name, value.into())));
     let traces = Traces {
         log: &log,
         pid_file: &pid_file,

@@ -46,14 +46,37 @@ impl Rig {
         Self::with_settings(url, &dev).await
     }
 
+    /// A house whose jobs have a minute, so that a machine that is busy with other things fails none.
+    pub(crate) async fn patient(url: String) -> Self {
+        let minute = |queue: &str, clock: &str| {
+            (
+                format!("METERLINE__QUEUES__{queue}__{clock}_MS"),
+                "60000".to_owned(),
+            )
+        };
+        let queues = ["IMAGE", "VIDEO"];
+        let clocks = ["SUBMISSION_TIMEOUT", "DEADLINE"];
+        let settings = queues.map(|queue| clocks.map(|clock| minute(queue, clock)));
+        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
+        Self::with(url, &dev, settings.into_iter().flatten()).await
+    }
+
     /// A house with the catalogue and the providers of this folder.
     pub(crate) async fn with_settings(url: String, folder: &Path) -> Self {
+        Self::with(url, folder, []).await
+    }
+
+    async fn with(
+        url: String,
+        folder: &Path,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
         // Only the first test of the process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");
-        let loaded = Settings::load(Some(folder), []).expect("the settings");
+        let loaded = Settings::load(Some(folder), settings).expect("the settings");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");
@@ -84,13 +107,23 @@ impl Rig {
     }
 
     pub(crate) fn worker_with(&self, hook: Option<StepHook>, slots: u32) -> Worker {
+        self.worker_for(hook, slots, 20_000)
+    }
+
+    /// A worker that waits so long for requests under way when it leaves.
+    pub(crate) fn worker_for(
+        &self,
+        hook: Option<StepHook>,
+        slots: u32,
+        drain_max_ms: u64,
+    ) -> Worker {
         let queues = ["image", "video", "audio", "training"];
         let options = WorkerOptions {
             slots: queues.map(|queue| (queue.to_owned(), slots)).into(),
             lease_ms: 1_000,
             heartbeat_ms: 250,
             sweep_ms: 200,
-            drain_max_ms: 20_000,
+            drain_max_ms,
         };
         let base_urls = BTreeMap::from([("sim".to_owned(), self.provider_url.clone())]);
         let providers =

@@ -17,11 +17,12 @@ local function int(n) return string.format('%.0f', n) end
 
 local function load_part()
   local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms', 'frozen',
-    'frozen_n')
+    'frozen_n', 'halts', 'open')
   local part = {
     epoch = v[1] or '1', seq = tonumber(v[2] or '0'), hash = v[3] or '',
     tick_ms = tonumber(v[5] or '0'), reap_after_ms = tonumber(v[6] or '0'),
     frozen = v[7] or nil, frozen_n = tonumber(v[8] or '0'),
+    halts = v[9] or '', open = v[10] or ' ',
   }
   local now = tonumber(ARGV[1])
   if not now then
@@ -63,7 +64,8 @@ local function journal(part, acct, kind, op, job, postings, extra)
   local hash = redis.sha1hex(part.hash .. body)
   redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. int(part.seq), 'b', body, 'h', hash)
   part.hash = hash
-  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', hash, 'last_ms', int(part.now))
+  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', hash, 'last_ms', int(part.now),
+    'open', part.open)
 end
 
 local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }

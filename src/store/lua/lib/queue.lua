@@ -5,10 +5,41 @@
 -- the sorted set lane:<account>:<queue>, scored by class and sequence.
 
 local CLASS_RANK = { front = 0, high = 1, normal = 2, low = 3 }
+local STARTS_MAX = 100
 local RANK_STEP = 1125899906842624 -- 2^50: sequences stay below it, scores stay exact in a double
 
 local function lane_key(account, queue) return key('lane', account .. ':' .. queue) end
 local function active_key(account, queue) return key('active', account .. ':' .. queue) end
+
+-- Whether operators have halted a queue: `what` is paused (nothing new is handed out) or draining
+-- (nothing new is taken). The words stand in part:meta, ` <queue>:<what> `, so that a house in which
+-- nothing is halted pays nothing for asking; who and why stand in part:halts.
+local function is_halted(part, queue, what)
+  return part.halts ~= '' and string.find(part.halts, ' ' .. queue .. ':' .. what .. ' ', 1, true) ~= nil
+end
+
+-- Counts open jobs and what is held for them, by queue: ` <queue>=<jobs>:<ucr> ` in part:meta. Called
+-- before the journal entry that moves the hold, which writes it.
+local function tally(part, queue, jobs, ucr)
+  local head = ' ' .. queue .. '='
+  local from, to = string.find(part.open, head, 1, true)
+  if from then
+    local n, held, rest = string.match(part.open, '^(%-?%d+):(%-?%d+)()', to + 1)
+    jobs, ucr = jobs + tonumber(n), ucr + tonumber(held)
+    part.open = string.sub(part.open, 1, from - 1) .. string.sub(part.open, rest)
+  end
+  part.open = part.open .. queue .. '=' .. int(jobs) .. ':' .. int(ucr) .. ' '
+end
+
+-- How long the jobs of one claim had waited since they were due, ms, by queue: one entry for all.
+local function note_starts(part, waits)
+  local row = { 't', int(part.now) }
+  for queue, list in pairs(waits) do
+    row[#row + 1] = queue
+    row[#row + 1] = table.concat(list, ',')
+  end
+  if #row > 2 then redis.call('XADD', PREFIX .. 'part:starts', 'MAXLEN', '~', STARTS_MAX, '*', unpack(row)) end
+end
 
 -- Puts a job into a ready stream. `class` may be 'resume' for a job that a worker can pick up midway.
 local function enqueue(job, queue, class)
@@ -21,6 +52,13 @@ local function enter_lane(part, job, account, queue, class)
   redis.call('ZADD', lane_key(account, queue), int(CLASS_RANK[class] * RANK_STEP + order), job)
   redis.call('ZADD', PREFIX .. 'part:lanes', 'NX', int(part.now), account .. ':' .. queue)
   redis.call('HSET', key('job', job), 'state', 'queued', 'stream', '', 'entry', '')
+end
+
+-- active_max for scripts that have not loaded the account. What a job copied at its submission is only
+-- the default of the settings then: an account's own number counts from the moment it is set.
+local function limit_now(account, queue, default)
+  local v = redis.call('HMGET', key('acct', account), 'max_active', 'limits')
+  return active_max({ max_active = tonumber(v[1] or '0'), limits = v[2] or '' }, queue, default)
 end
 
 -- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
@@ -49,6 +87,25 @@ local function commit_admit(plan)
   if #plan.jobs > 0 and redis.call('EXISTS', lane_key(plan.account, plan.queue)) == 0 then
     redis.call('ZREM', PREFIX .. 'part:lanes', plan.account .. ':' .. plan.queue)
   end
+end
+
+-- The lanes of an account that move when its limits rise, over all queues there are.
+local function plan_all_lanes(acct, default)
+  local plans = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', PREFIX .. 'part:queues')) do
+    touch(active_key(acct.id, queue), key('ready', queue .. ':normal'))
+    plans[#plans + 1] = plan_admit(acct.id, queue, active_max(acct, queue, default), 0, '')
+  end
+  return plans
+end
+
+local function commit_all_lanes(plans)
+  local admitted = 0
+  for _, plan in ipairs(plans) do
+    commit_admit(plan)
+    admitted = admitted + #plan.jobs
+  end
+  return admitted
 end
 
 -- Takes a job's entry out of its stream, whoever has it pending.

@@ -27,6 +27,7 @@ local function forget_worker(worker)
   redis.call('ZREM', PREFIX .. 'part:gone', worker)
   if pending > 0 then redis.call('SADD', PREFIX .. 'part:reaping', worker) end
   redis.call('HDEL', PREFIX .. 'part:workers', worker)
+  redis.call('HDEL', PREFIX .. 'part:drains', worker)
   redis.call('DEL', key('stops', worker))
 end
 
@@ -35,7 +36,7 @@ local function repair_lane(part, lane)
   local account, queue = string.match(lane, '^(.*):([^:]*)$')
   local head = redis.call('ZRANGE', key('lane', lane), 0, 0)[1]
   local limit = head and tonumber(redis.call('HGET', key('job', head), 'max_active') or '1') or 1
-  local plan = plan_admit(account, queue, limit, 0, '')
+  local plan = plan_admit(account, queue, limit_now(account, queue, limit), 0, '')
   redis.call('ZADD', PREFIX .. 'part:lanes', 'XX', int(part.now), lane)
   if not head then redis.call('ZREM', PREFIX .. 'part:lanes', lane) end
   commit_admit(plan)
