@@ -87,6 +87,14 @@ impl Layers {
         let unknown = unknown_in(&table);
         for problem in &unknown {
             take_out(&mut table, &problem.key);
+            // A table that has no defaults would miss what was meant by the unknown key.
+            let around = problem
+                .key
+                .rsplit_once('.')
+                .map_or("", |(around, _)| around);
+            if !around.is_empty() && self.default_of(around).is_none() {
+                take_out(&mut table, around);
+            }
         }
         self.merge(table, &|key| Origin::File(path.to_owned(), lines.of(key)));
         let placed = |problem: Problem| problem.on_line(&lines).in_origin(path);
@@ -166,16 +174,16 @@ impl Layers {
         }
     }
 
+    fn default_of(&self, key: &str) -> Option<&toml::Value> {
+        let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+        let parts = rest.split('.').filter(|part| !part.is_empty());
+        parts.fold(self.defaults.get(first), |at, part| at?.get(part))
+    }
+
     /// Puts the default of a key in its place, or takes out what has none.
     fn mend(&self, table: &mut toml::Table, key: &str) -> bool {
         let key = key.split('[').next().unwrap_or_default();
-        let default = key
-            .split('.')
-            .try_fold(None, |at: Option<&toml::Value>, part| match at {
-                None => self.defaults.get(part).map(Some),
-                Some(value) => value.get(part).map(Some),
-            })
-            .flatten();
+        let default = self.default_of(key);
         let taken = take_out(table, key);
         if let (Some(default), true) = (default, taken) {
             let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
