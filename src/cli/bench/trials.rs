@@ -22,16 +22,19 @@ const IN_FLIGHT: usize = 200;
 
 /// Does a job cost more when many wait?
 ///
-/// Works off the same number of jobs, once with few and once with many waiting behind them. With a
-/// small --max-active the backlog stands in the accounts' lanes instead of the ready streams.
+/// Works jobs off, once with few and once with many waiting behind them. With a small --max-active the backlog stands in the accounts' lanes instead of the ready streams.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  meterline bench backlog --waiting 200000")]
 pub(super) struct BacklogArgs {
     /// Jobs that wait in the long backlog
     #[arg(long, default_value_t = 200_000)]
     waiting: u64,
-    /// Jobs that wait in the short one, and that are measured in both
+    /// Jobs that wait in the short one, all of which are worked off
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    few: u64,
+    /// Jobs of the long one that are worked off: many more than the slots, whose jobs are half done at
+    /// the end
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
     measured: u64,
     /// Let accounts have this many jobs in the ready streams; the rest waits in lanes
     #[arg(long, default_value_t = 1_000_000)]
@@ -98,8 +101,9 @@ struct Backlog {
 }
 
 pub(super) async fn backlog(call: &Call, args: BacklogArgs) -> Result<Exit, Failure> {
-    let short = work_off(call, &args, args.measured).await?;
-    let long = work_off(call, &args, args.waiting.max(args.measured)).await?;
+    let short = work_off(call, &args, args.few, args.few).await?;
+    let waiting = args.waiting.max(args.measured);
+    let long = work_off(call, &args, waiting, args.measured).await?;
     let ratio = round(long.phase.redis_cpu_us / short.phase.redis_cpu_us);
     let line = |backlog: &Backlog| {
         let phase = &backlog.phase;
@@ -123,7 +127,12 @@ pub(super) async fn backlog(call: &Call, args: BacklogArgs) -> Result<Exit, Fail
 }
 
 /// Fills a store of its own with so many jobs and works `measured` of them off.
-async fn work_off(call: &Call, args: &BacklogArgs, waiting: u64) -> Result<Backlog, Failure> {
+async fn work_off(
+    call: &Call,
+    args: &BacklogArgs,
+    waiting: u64,
+    measured: u64,
+) -> Result<Backlog, Failure> {
     let ground = Ground::of(call, false).await?;
     let store = &ground.store;
     let load = Load::new(store.clone(), ACCOUNTS, 0)?;
@@ -142,7 +151,7 @@ async fn work_off(call: &Call, args: &BacklogArgs, waiting: u64) -> Result<Backl
     };
     let watch = Stopwatch::start(store).await?;
     let bench = slot::start(store, ground.house.settings(), 100, false, sink).await?;
-    marks.reach(args.measured, &bar).await;
+    marks.reach(measured, &bar).await;
     let phase = watch.stop(marks.len() as u64).await?;
     bar.finish_and_clear();
     bench.worker.abort().await;
