@@ -276,6 +276,8 @@ impl AccountFold {
         }
         if matches!(body.kind.as_str(), "hold" | "settle" | "release") {
             self.open_ucr += held;
+            // What the house gives for one hold, and what comes back of it.
+            sums.granted -= post(body, "promo");
         }
         for (grant, row) in &body.grants {
             if is_spent(row) {

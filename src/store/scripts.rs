@@ -130,6 +130,9 @@ registry! {
     FAIL = "fail";
     DEFER = "defer";
     CANCEL = "cancel";
+    REDRIVE = "redrive";
+    DROP = "drop";
+    FORCE_FAIL = "force_fail";
     REAP = "reap";
     TICK = "tick";
     LOOK_ACCOUNTS = "look_accounts";

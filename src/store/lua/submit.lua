@@ -38,6 +38,6 @@ local fields = { 'tool', ARGV[6], 'fingerprint', ARGV[4], 'price_version', ARGV[
   'asked_ms', ARGV[11], 'asked_outputs', ARGV[12], 'deadline_ms', ARGV[13] }
 if ARGV[21] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'quote', ARGV[21] end
 if ARGV[20] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'idem', ARGV[20] end
-commit_admission(part, acct, r, fields, ARGV[19], ARGV[20], { { 'available', -need }, { 'held', need } })
+commit_admission(part, acct, r, fields, ARGV[19], ARGV[20])
 if ARGV[20] ~= '' then redis.call('SET', KEYS[6], r.job) end
 return { 'held', r.job, ARGV[5], r.state }
