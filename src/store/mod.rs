@@ -7,11 +7,15 @@ mod accounts;
 mod acts;
 mod attempts;
 mod connection;
+mod dead;
 mod error;
 mod events;
+mod holds;
 mod jobs;
 mod journal;
 mod keys;
+mod pages;
+mod redrive;
 mod reply;
 mod scripts;
 mod server;
@@ -30,10 +34,16 @@ pub use attempts::{
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
 pub use connection::ConnectionOptions;
+pub use dead::{DeadFilter, DeadLetter, DeadPage};
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use holds::{HoldPage, HoldView};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use pages::{Order, Place};
+pub use redrive::{
+    DropOutcome, ForceFailOutcome, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven,
+};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};

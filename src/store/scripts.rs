@@ -136,6 +136,7 @@ registry! {
     REAP = "reap";
     TICK = "tick";
     LOOK_ACCOUNTS = "look_accounts";
+    LOOK_INDEX = "look_index";
     LOOK_JOBS = "look_jobs";
 }
 

@@ -1,42 +1,51 @@
 #!lua
--- redrive: takes a dead letter away and submits its work again as a new job, both or neither.
+-- redrive: takes a dead letter away and submits its job anew, both or neither, once.
 -- uses: base, account, hold, queue, admission, acts
--- KEYS 1 part:meta  2 old job  3 its payload  4 new job
--- ARGV 1 time or ''  2 old job  3 new job  4 account | house, who pays  5 actor  6 reason
---      7 queue_ttl_ms  8 max_active (default)  9 open jobs at most (this partition)  10 lane at most
--- replies: redriven job hold_ucr state | replayed job hold_ucr state | unknown_job | not_dead state
---          | dropped | account_closed state | insufficient need_ucr available_ucr | queue_full | lane_full
--- invariant: a dead letter becomes at most one new job, held for at most what the old one was.
+-- KEYS 1 part:meta  2 job (the dead one)  3 its payload  4 job (the new one)  5 its payload
+--      6 part:deadletters  7 part:finished  8 part:deadlines  9 part:journal  10 part:events  11 part:acts
+-- ARGV 1 time or ''  2 the dead job  3 the new job  4 account | house: who pays  5 queue_ttl_ms
+--      6 max_active (default)  7 open jobs at most (this partition)  8 lane at most  9 reason  10 actor
+-- replies: redriven job hold_ucr state account | replayed (the same) | payer_mismatch job payer
+--          | unknown_job | not_dead state why | job_exists | unknown_account account | account_closed state
+--          | overflow | queue_full | lane_full | insufficient need_ucr available_ucr
+-- invariant: a dead letter becomes one new job at most, at the rule, the payload and the ceiling it had;
+--            where the house pays, nothing of its credit is ever available to the account.
 
-local FIELDS = { 'tool', 'price_version', 'rule', 'asked_ms', 'asked_outputs', 'deadline_ms' }
-local old = redis.call('HMGET', KEYS[2], 'state', 'account', 'queue', 'class', 'hold_ucr', 'redriven_as', 'dropped_at')
-if not old[1] then return { 'unknown_job' } end
-if old[6] then -- guard: redrive_once
-  local new = redis.call('HMGET', key('job', old[6]), 'hold_ucr', 'state')
-  return { 'replayed', old[6], new[1] or old[5], new[2] or 'forgotten' }
+local part, old, payer = load_part(), ARGV[2], ARGV[4]
+local kept = { 'tool', 'fingerprint', 'price_version', 'rule', 'asked_ms', 'asked_outputs', 'deadline_ms' }
+local v = redis.call('HMGET', KEYS[2], 'state', 'account', 'queue', 'class', 'hold_ucr', 'redriven_as', 'payer_again',
+  'dropped_at', unpack(kept))
+if not v[1] then return { 'unknown_job' } end
+if v[6] then -- guard: redrive_once
+  if v[7] ~= payer then return { 'payer_mismatch', v[6], v[7] } end -- guard: redrive_payer
+  return { 'replayed', v[6], v[5], redis.call('HGET', key('job', v[6]), 'state') or 'queued', v[2] }
 end
-if old[7] then return { 'dropped' } end -- guard: redrive_dropped
-if not redis.call('ZSCORE', PREFIX .. 'part:deadletters', ARGV[2]) then return { 'not_dead', old[1] } end -- guard: redrive_dead
-local part = load_part()
-local acct = load_account(old[2])
+local payload = redis.call('GET', KEYS[3])
+if not payload or not redis.call('ZSCORE', KEYS[6], old) then -- guard: redrive_dead_letter
+  return { 'not_dead', v[1], v[8] and 'dropped' or '' }
+end
+if redis.call('EXISTS', KEYS[4]) == 1 then return { 'job_exists' } end -- guard: redrive_new_job
+local acct = load_account(v[2])
+if not acct then return { 'unknown_account', v[2] } end
 if acct.state ~= 'open' then return { 'account_closed', acct.state } end -- guard: redrive_account_open
-local r = { account = old[2], job = ARGV[3], queue = old[3], class = old[4], need = tonumber(old[5]), delay = 0,
-  ttl = tonumber(ARGV[7]), max_active = tonumber(ARGV[8]), open_max = tonumber(ARGV[9]), lane_max = tonumber(ARGV[10]),
-  house = ARGV[4] == 'house' }
-if acct.held + acct.granted + r.need > AMOUNT_MAX then return { 'insufficient', old[5], int(acct.available) } end
+local r = { account = v[2], job = ARGV[3], queue = v[3], class = v[4], need = tonumber(v[5]), delay = 0,
+  ttl = tonumber(ARGV[5]), max_active = tonumber(ARGV[6]), open_max = tonumber(ARGV[7]), lane_max = tonumber(ARGV[8]),
+  house = payer == 'house' }
+if r.house and acct.available + acct.held + acct.granted + r.need > AMOUNT_MAX then return { 'overflow' } end -- guard: redrive_overflow
 local refusal = plan_admission(part, acct, r)
 if refusal then return refusal end
-local values, fields = redis.call('HMGET', KEYS[2], unpack(FIELDS)), { 'redrive_of', ARGV[2], 'payer', ARGV[4] }
-for i, name in ipairs(FIELDS) do fields[#fields + 1], fields[#fields + 2] = name, values[i] or '' end
-local payload = redis.call('GET', KEYS[3])
-touch(KEYS[4])
+touch(KEYS[5], KEYS[7], KEYS[9], KEYS[10], KEYS[11], key('ready', r.queue .. ':' .. r.class), key('jobs', r.account),
+  key('timeline', old), key('timeline', r.job), PREFIX .. 'part:queues', PREFIX .. 'part:lanes', PREFIX .. 'part:expiries')
 
 -- point of no return
-commit_admission(part, acct, r, fields, payload, 'redrive:' .. ARGV[2])
-redis.call('HSET', KEYS[2], 'redriven_as', r.job)
+local fields = { 'redrive_of', old, 'payer', payer }
+for i, name in ipairs(kept) do fields[#fields + 1], fields[#fields + 2] = name, v[8 + i] or '' end
+commit_admission(part, acct, r, fields, payload, old)
+redis.call('HSET', KEYS[2], 'redriven_as', r.job, 'payer_again', payer)
+redis.call('ZREM', KEYS[6], old)
 redis.call('DEL', KEYS[3])
-redis.call('ZREM', PREFIX .. 'part:deadletters', ARGV[2])
-redis.call('ZADD', PREFIX .. 'part:finished', int(part.now), ARGV[2]) -- kept once more, for whoever asks again
-event(part, ARGV[2], r.account, 'redriven', r.job)
-note_act(part, ARGV[5], 'redrive', ARGV[2], ARGV[6], r.job .. ' ' .. ARGV[4])
-return { 'redriven', r.job, int(r.need), r.state }
+-- The record stays for as long as any finished one, so that the same call still finds what it made.
+redis.call('ZADD', KEYS[7], int(part.now), old)
+event(part, old, r.account, 'redriven', r.job)
+note_act(part, ARGV[10], 'redrive', old, ARGV[9], r.job .. ' ' .. payer .. ' ' .. int(r.need))
+return { 'redriven', r.job, int(r.need), r.state, r.account }

@@ -47,6 +47,7 @@ end
 -- Credit that the house gives for one hold alone: pinned at once, never available. Its expiry lies in the
 -- past, so that nothing of it can ever be given to the account.
 local function pin_house(acct, amount)
+  if amount == 0 then return '' end
   local grant = grant_for(acct, 'house', 1)
   grant.pinned = grant.pinned + amount
   acct.granted, acct.held, acct.changed[grant.id] = acct.granted + amount, acct.held + amount, true
