@@ -40,11 +40,12 @@ pub(super) fn run(call: &Call, command: &Command) -> Result<Exit, Failure> {
 /// The providers of these settings, ready to be used.
 pub(super) fn providers(house: &House) -> Result<Providers, Failure> {
     let (files, urls) = (&house.loaded.provider_files, house.settings().base_urls());
-    Providers::load(files, &urls, &secret).map_err(|error| {
+    let providers = Providers::load(files, &urls, &secret).map_err(|error| {
         let cause = std::error::Error::source(&error);
         let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
         Failure::new(Kind::BadConfig, format!("failed to {error}{cause}"))
-    })
+    })?;
+    Ok(providers.allowing(&house.settings().networks()))
 }
 
 fn check(call: &Call) -> Result<Exit, Failure> {

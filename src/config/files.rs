@@ -15,7 +15,8 @@ pub const DEVELOPMENT_SETTINGS: &str = include_str!("../../config/dev/meterline.
 pub const DEFAULT_CATALOGUE: &str = include_str!("../../config/catalogue.toml");
 
 /// The built-in providers: name of the provider, and the text of its file.
-const DEFAULT_PROVIDERS: [(&str, &str); 4] = [
+const DEFAULT_PROVIDERS: [(&str, &str); 5] = [
+    ("cog", include_str!("../../config/providers/cog.toml")),
     ("sim", include_str!("../../config/providers/sim.toml")),
     (
         "sim-blind",

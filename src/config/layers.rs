@@ -210,11 +210,19 @@ fn typed(text: &str, now: Option<&toml::Value>) -> toml::Value {
     let as_text = || toml::Value::String(text.to_owned());
     let as_integer = || text.parse().map(toml::Value::Integer).ok();
     let as_boolean = || text.parse().map(toml::Value::Boolean).ok();
+    // Where a list is wanted, it is written as in a file.
+    let as_list = || {
+        let table: toml::Table = toml::from_str(&format!("list = {text}")).ok()?;
+        table.get("list").filter(|list| list.is_array()).cloned()
+    };
     match now {
         Some(toml::Value::String(_)) => as_text(),
         Some(toml::Value::Integer(_)) => as_integer().unwrap_or_else(as_text),
         Some(toml::Value::Boolean(_)) => as_boolean().unwrap_or_else(as_text),
-        Some(_) | None => as_integer().or_else(as_boolean).unwrap_or_else(as_text),
+        Some(_) | None => as_integer()
+            .or_else(as_boolean)
+            .or_else(as_list)
+            .unwrap_or_else(as_text),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -145,7 +146,11 @@ pub struct Dev {
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// In place of the address in the provider's file.
-    pub base_url: Url,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<Url>,
+    /// In place of the private networks that the provider's file allows outputs to be fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_cidr: Option<Vec<IpNet>>,
 }
 
 impl Settings {
@@ -164,11 +169,21 @@ impl Settings {
 
     /// The addresses that stand above those in the providers' files, without a closing slash.
     pub fn base_urls(&self) -> BTreeMap<String, String> {
-        let url_of =
-            |provider: &Provider| provider.base_url.as_str().trim_end_matches('/').to_owned();
+        let url_of = |provider: &Provider| {
+            let url = provider.base_url.as_ref()?.as_str();
+            Some(url.trim_end_matches('/').to_owned())
+        };
         self.providers
             .iter()
-            .map(|(name, provider)| (name.clone(), url_of(provider)))
+            .filter_map(|(name, provider)| Some((name.clone(), url_of(provider)?)))
+            .collect()
+    }
+
+    /// The private networks that stand above those in the providers' files.
+    pub fn networks(&self) -> BTreeMap<String, Vec<IpNet>> {
+        self.providers
+            .iter()
+            .filter_map(|(name, provider)| Some((name.clone(), provider.allow_cidr.clone()?)))
             .collect()
     }
 }

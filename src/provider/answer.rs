@@ -54,7 +54,8 @@ pub struct Failure {
 /// The result of a submit that was answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submitted {
-    /// What to poll and cancel with. `None` only where the first answer is final.
+    /// What to poll and cancel with. `None` only where the first answer is final. Without a poll URL
+    /// pending work is asked for by the same submit, which joins it.
     pub handle: Option<Handle>,
     /// The provider's first answer; final for synchronous providers and for refusals.
     pub answer: Answer,

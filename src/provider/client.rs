@@ -71,7 +71,7 @@ fn build(builder: &dyn Fn() -> ClientBuilder) -> Result<reqwest::Client, reqwest
 }
 
 /// The client of one provider.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     pub(super) transport: Transport,
     pub(super) hosts: AllowedHosts,
@@ -94,6 +94,8 @@ pub(super) struct Call<'a> {
     pub(super) timeout: Duration,
     /// Whether the request may start paid work, and so needs a connection of its own.
     pub(super) is_submit: bool,
+    /// Whether our key is shown.
+    pub(super) with_key: bool,
 }
 
 /// An answer. Its status and headers count also where its body was lost.
@@ -205,6 +207,7 @@ impl Client {
             .headers(self.headers.clone());
         request = match &self.key {
             Key::NotNeeded => request,
+            Key::Ready(..) | Key::Missing(_) if !call.with_key => request,
             Key::Ready(name, value) => request.header(name, value),
             Key::Missing(variable) => return Err(Error::KeyMissing(variable.clone())),
         };

@@ -22,7 +22,7 @@ use super::verdict::{DurationMeaning, Read, Reading};
 use crate::domain::failure::FailureClass;
 
 /// One provider, ready to be used from any number of tasks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Engine {
     pub(super) name: String,
     pub(super) preset_version: String,
@@ -51,6 +51,16 @@ impl Engine {
     /// The variable that has to be set before this provider can be used, if any is missing.
     pub fn missing_key(&self) -> Option<&str> {
         self.client.missing_key()
+    }
+
+    /// Where the provider is, without a closing slash.
+    pub fn base_url(&self) -> &str {
+        self.preset.base_url.as_str().trim_end_matches('/')
+    }
+
+    /// The hosts that may receive our key: `host`, `host:port` or `*.domain.tld`.
+    pub fn hosts(&self) -> Vec<String> {
+        self.client.hosts.names()
     }
 
     /// How a takeover goes on with a submission.
@@ -102,6 +112,7 @@ impl Engine {
             body,
             timeout,
             is_submit: false,
+            with_key: true,
         }
     }
 

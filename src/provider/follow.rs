@@ -8,7 +8,7 @@ use super::handle::Handle;
 use super::hosts;
 use super::placeholder::{self, Scope};
 use super::pointer::Path;
-use super::submit::{SubmitRequest, scope};
+use super::request::SubmitRequest;
 use super::template::UrlTemplate;
 
 /// No id of a provider is kept that is longer than this, in bytes.
@@ -32,6 +32,16 @@ pub(super) enum Error {
 }
 
 impl Engine {
+    /// What a submission can be stopped by while its first answer, which is also its last, is waited
+    /// for. `None` where the answer is needed for that.
+    pub fn handle_before(&self, request: &SubmitRequest<'_>) -> Option<Handle> {
+        if self.preset.poll.is_some() {
+            return None;
+        }
+        let handle = self.handle(request, &Value::Null).ok()?;
+        handle.cancel_url.is_some().then_some(handle)
+    }
+
     /// What the first answer says about following the work.
     pub(super) fn handle(
         &self,
@@ -47,7 +57,7 @@ impl Engine {
             .filter(|id| {
                 !id.is_empty() && id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control)
             });
-        let scope = scope(request, id.as_deref());
+        let scope = request.scope(id.as_deref());
         let follow = |pointer: &Option<Path>, template: &Option<UrlTemplate>| {
             self.followed(pointer.as_ref(), template.as_ref(), json, &scope)
         };

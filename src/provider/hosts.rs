@@ -55,6 +55,19 @@ impl AllowedHosts {
         })
     }
 
+    /// Every entry as it is written in a provider's file.
+    pub(super) fn names(&self) -> Vec<String> {
+        let name = |entry: &Entry| match entry {
+            Entry::Exact { host, port: None } => host.clone(),
+            Entry::Exact {
+                host,
+                port: Some(port),
+            } => format!("{host}:{port}"),
+            Entry::Below(domain) => format!("*{domain}"),
+        };
+        self.entries.iter().map(name).collect()
+    }
+
     /// Whether the key may be sent to this URL.
     pub(super) fn check(&self, url: &Url) -> Result<(), Error> {
         match url.scheme() {

@@ -11,6 +11,7 @@ use url::Url;
 use super::auth::Auth;
 use super::classify::Errors;
 use super::pointer::Path;
+use super::predicate::Predicate;
 use super::template::{Body, UrlTemplate};
 use super::verdict::AnswerMap;
 
@@ -43,6 +44,8 @@ pub(super) struct Preset {
     pub(super) result: Option<ResultStep>,
     #[serde(default)]
     pub(super) cancel: Option<Cancel>,
+    #[serde(default)]
+    pub(super) health: Option<Health>,
 }
 
 /// How a worker goes on with a submission that another worker began.
@@ -201,6 +204,17 @@ pub(super) struct Cancel {
     pub(super) destructive_after_end: bool,
 }
 
+/// How to ask whether the provider is up, by a GET that starts nothing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    /// A path below the base URL.
+    pub(super) url: String,
+    /// Must hold for the answer where the provider says more than its HTTP status does.
+    #[serde(default)]
+    pub(super) ready: Option<Predicate>,
+}
+
 fn default_connect_timeout_ms() -> u64 {
     5_000
 }
@@ -251,6 +265,10 @@ impl Preset {
                 !self.key_has_its_place(),
                 "submit.idempotency needs {{key}} where it says",
             ),
+            (
+                self.health.is_some() && self.health_url().is_none(),
+                "health.url must be a path that starts with /, without placeholders",
+            ),
         ];
         let mut problems: Vec<String> = checks
             .iter()
@@ -274,6 +292,16 @@ impl Preset {
     /// Whether a repeated submit under the same key is joined to the first.
     pub(super) fn takes_key(&self) -> bool {
         self.submit.idempotency != Idempotency::None {}
+    }
+
+    /// Where the provider says whether it is up.
+    pub(super) fn health_url(&self) -> Option<Url> {
+        let path = &self.health.as_ref()?.url;
+        let plain = path.starts_with('/') && !path.contains("{{");
+        let base = self.base_url.as_str().trim_end_matches('/');
+        plain
+            .then(|| Url::parse(&format!("{base}{path}")).ok())
+            .flatten()
     }
 
     fn base_url_is_plain(&self) -> bool {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::SecretString;
 use toml::Table;
@@ -62,6 +63,8 @@ pub enum Error {
 #[derive(Debug, Clone, Default)]
 pub struct Providers {
     engines: BTreeMap<String, Arc<Engine>>,
+    /// Which provider another one extends.
+    bases: BTreeMap<String, String>,
 }
 
 impl Providers {
@@ -103,7 +106,28 @@ impl Providers {
             };
             engines.insert(name, Arc::new(engine));
         }
-        Ok(Self { engines })
+        let base = |(name, table): (&String, &Table)| {
+            let base = table.get("extends")?.as_str()?;
+            Some((name.clone(), base.to_owned()))
+        };
+        let bases = tables.iter().filter_map(base).collect();
+        Ok(Self { engines, bases })
+    }
+
+    /// The same providers, with these networks (by provider name) in place of what their files allow
+    /// outputs to be fetched from. As with a base URL, variants of a provider go with it.
+    pub fn allowing(mut self, networks: &BTreeMap<String, Vec<IpNet>>) -> Self {
+        for (name, engine) in &mut self.engines {
+            let mut nearest = Some(name);
+            while let Some(at) = nearest {
+                if let Some(list) = networks.get(at) {
+                    Arc::make_mut(engine).preset.allow_cidr.clone_from(list);
+                    break;
+                }
+                nearest = self.bases.get(at);
+            }
+        }
+        self
     }
 
     /// The provider of this name.
@@ -202,7 +226,8 @@ fn header_name(name: &str) -> Result<HeaderName, String> {
 mod tests {
     use super::*;
 
-    const SHIPPED: [(&str, &str); 4] = [
+    const SHIPPED: [(&str, &str); 5] = [
+        ("cog", include_str!("../../config/providers/cog.toml")),
         ("sim", include_str!("../../config/providers/sim.toml")),
         (
             "sim-blind",
@@ -233,22 +258,26 @@ mod tests {
         use crate::provider::Attach;
         let providers = load(&[], &[]).unwrap();
         let table = [
-            ("sim", Attach::Poll, true),
-            ("sim-blind", Attach::Poll, false),
-            ("sim-bytes", Attach::None, false),
-            ("sim-sync", Attach::ResubmitSameId, true),
+            ("cog", Attach::ResubmitSameId, true, 0),
+            ("sim", Attach::Poll, true, 2),
+            ("sim-blind", Attach::Poll, false, 2),
+            ("sim-bytes", Attach::None, false, 2),
+            ("sim-sync", Attach::ResubmitSameId, true, 2),
         ];
         assert_eq!(
             providers.names().collect::<Vec<_>>(),
             table.map(|(name, ..)| name)
         );
-        for (name, attach, takes_key) in table {
+        for (name, attach, takes_key, networks) in table {
             let engine = providers.get(name).unwrap();
             assert_eq!(
                 (engine.attach(), engine.takes_idempotency_key()),
                 (attach, takes_key)
             );
-            assert_eq!((engine.allow_cidr().len(), engine.missing_key()), (2, None));
+            assert_eq!(
+                (engine.allow_cidr().len(), engine.missing_key()),
+                (networks, None)
+            );
         }
     }
 
@@ -256,9 +285,30 @@ mod tests {
     fn moving_the_simulated_provider_moves_all_its_variants_and_their_versions() {
         let here = load(&[], &[]).unwrap();
         let there = load(&[], &[("sim", "http://127.0.0.1:1")]).unwrap();
-        for name in here.names() {
+        for name in here.names().filter(|name| name.starts_with("sim")) {
             let version = |all: &Providers| all.get(name).unwrap().preset_version().to_owned();
             assert_ne!(version(&here), version(&there), "{name}");
+        }
+    }
+
+    #[test]
+    fn networks_of_the_settings_replace_those_of_the_file_and_of_its_variants() {
+        let net = |text: &str| vec![text.parse::<IpNet>().unwrap()];
+        let own = "extends = 'sim-sync'\nallow_cidr = ['10.1.0.0/16']";
+        let networks = BTreeMap::from([
+            ("sim".to_owned(), net("172.16.0.0/12")),
+            ("sim-blind".to_owned(), Vec::new()),
+        ]);
+        let all = load(&[("own", own)], &[]).unwrap().allowing(&networks);
+        let table = [
+            ("cog", Vec::new()),
+            ("own", net("172.16.0.0/12")),
+            ("sim", net("172.16.0.0/12")),
+            ("sim-blind", Vec::new()),
+            ("sim-sync", net("172.16.0.0/12")),
+        ];
+        for (name, want) in table {
+            assert_eq!(all.get(name).unwrap().allow_cidr(), want, "{name}");
         }
     }
 
@@ -391,6 +441,7 @@ mod tests {
                 "extends = 'sim-sync'\nresult = { method = 'GET', url = '/x' }",
                 "[result] needs [poll]",
             ),
+            ("extends = 'cog'\nhealth.url = 'up'", "health.url must be"),
             ("extends = 'nobody'", "find `nobody`"),
         ];
         for (text, want) in table {

@@ -3,36 +3,19 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 use super::answer::{Answer, Failure, SubmitError, Submitted};
 use super::classify::class_of_status;
-use super::client::{self, Call, Reply};
+use super::client::{self, BodyFault, Call, Reply};
 use super::engine::{Engine, failed};
 use super::follow;
-use super::placeholder::{self, Scope};
+use super::placeholder;
+use super::preset::Attach;
+use super::request::SubmitRequest;
 use super::verdict::Reading;
 use crate::domain::failure::FailureClass;
-
-/// What is to be generated, and under which key.
-#[derive(Debug, Clone, Copy)]
-pub struct SubmitRequest<'a> {
-    /// Job id.
-    pub job: &'a str,
-    /// Number of the submission within its job.
-    pub submission: u32,
-    /// The idempotency key, `<job>-<submission>`.
-    pub key: &'a str,
-    /// The provider's name of the model.
-    pub model: &'a str,
-    /// `image`, `video` or `audio`.
-    pub kind: &'a str,
-    /// The job's parameters.
-    pub params: &'a Map<String, Value>,
-    /// The longest this request may take, answer included; the preset may say less.
-    pub timeout: Duration,
-}
 
 /// A submit ready to be sent.
 struct Written {
@@ -72,6 +55,7 @@ impl Engine {
             body: written.body.as_ref(),
             timeout: Duration::from_millis(limit_ms).min(request.timeout),
             is_submit: true,
+            with_key: true,
         };
         match self.client.send(call).await {
             Ok(reply) => self.first_answer(request, &reply),
@@ -84,7 +68,7 @@ impl Engine {
     }
 
     fn write(&self, request: &SubmitRequest<'_>) -> Result<Written, WriteError> {
-        let scope = scope(request, None);
+        let scope = request.scope(None);
         let url = self.url(&self.preset.submit.url, &scope)?;
         let body = self
             .preset
@@ -112,6 +96,10 @@ impl Engine {
         if self.preset.answer.is_bytes() && self.preset.result.is_none() {
             return self.file_at_once(reply);
         }
+        if let (Err(cause @ BodyFault::TooLarge(_)), None) = (&reply.body, &self.preset.poll) {
+            // The work is done, and its answer would be too large again.
+            return Ok(refused(FailureClass::ProviderFault, &cause.to_string()));
+        }
         // The provider took the request. Without its words nobody knows what became of it.
         let json = reply.json().map_err(SubmitError::UnknownOutcome)?;
         let handle = self.handle(request, &json);
@@ -128,7 +116,9 @@ impl Engine {
             answer @ Answer::Pending { .. } => {
                 let handle = handle.map_err(|error| error.to_string());
                 let handle = handle.map_err(SubmitError::UnknownOutcome)?;
-                if handle.poll_url.is_none() {
+                // Where the same submit joins the work, it is asked for by that.
+                let joins = self.preset.attach == Attach::ResubmitSameId;
+                if handle.poll_url.is_none() && !joins {
                     let text = "the answer is not final, and there is nothing to poll";
                     return Err(SubmitError::UnknownOutcome(text.to_owned()));
                 }
@@ -166,28 +156,6 @@ impl Engine {
             handle: None,
             answer,
         })
-    }
-}
-
-/// The request as templates see it.
-pub(super) fn scope<'a>(request: &SubmitRequest<'a>, id: Option<&'a str>) -> Scope<'a> {
-    let SubmitRequest {
-        job,
-        submission,
-        key,
-        model,
-        kind,
-        params,
-        timeout: _,
-    } = *request;
-    Scope {
-        job,
-        submission,
-        key,
-        model,
-        kind,
-        params,
-        id,
     }
 }
 

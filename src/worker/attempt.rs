@@ -11,10 +11,10 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::House;
+use super::intent::Submission;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
 use super::steps::Steps;
-use super::submission::Submission;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
 use crate::domain::payload::Payload;

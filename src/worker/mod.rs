@@ -12,6 +12,7 @@ mod attempt;
 mod conclude;
 mod heartbeat;
 mod identity;
+mod intent;
 mod outputs;
 mod patience;
 mod pool;

@@ -4,33 +4,14 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::attempt::{Attempt, Setback};
+use super::intent::{Intent, Submission};
 use super::patience::Patience;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
 use crate::domain::media::MediaKind;
-use crate::provider::{Answer, Attach, Engine, Handle, PollError, SubmitError, SubmitRequest};
+use crate::provider::{Answer, Attach, Handle, PollError, SubmitError, SubmitRequest, Submitted};
 use crate::store::Step;
-
-/// What is written down before the POST. Times are what was left of the job's deadline, so that two
-/// hosts need not agree on a clock.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Intent {
-    pub(super) provider: String,
-    route: usize,
-    model: String,
-    key: String,
-    left_ms: u64,
-}
-
-/// The submission an attempt works on.
-pub(super) struct Submission {
-    pub(super) engine: Arc<Engine>,
-    pub(super) number: u32,
-    pub(super) intent: Intent,
-}
 
 impl Attempt<'_> {
     /// Which provider, which number: a new submission, or the one that was left.
@@ -63,6 +44,7 @@ impl Attempt<'_> {
         Ok(Intent {
             provider: route.provider.clone(),
             route: self.job.route,
+            route_name: route.name.clone(),
             model: route.model.clone(),
             key: self.job.job.submission_key(self.job.submissions + 1),
             left_ms: self.left_ms(),
@@ -129,23 +111,20 @@ impl Attempt<'_> {
         let mut patience = Patience::new(Duration::from_millis(20), Duration::from_secs(1));
         let mut unsent = 0;
         loop {
-            let request = SubmitRequest {
-                job: self.job.job.as_str(),
-                submission: submission.number,
-                key: &submission.intent.key,
-                model: &submission.intent.model,
-                kind: kind_word(self.payload.request.kind),
-                params: &self.payload.request.params,
-                timeout: self.submission_left(submission),
-            };
+            let request = self.request(submission);
+            if let Some(handle) = submission.engine.handle_before(&request) {
+                self.remember(submission, &handle);
+            }
             match self
                 .steps
                 .take("post", Box::pin(submission.engine.submit(&request)))
                 .await
             {
                 Ok(submitted) => {
+                    // An answer that comes with a handle speaks of the work, not of the request.
                     if let Answer::Failed(failure) = &submitted.answer
                         && perhaps_sent
+                        && submitted.handle.is_none()
                     {
                         return Err(Setback::Failed {
                             failure: failure.clone(),
@@ -155,9 +134,14 @@ impl Attempt<'_> {
                     }
                     if let Some(handle) = &submitted.handle {
                         self.remember(submission, handle);
-                        self.note("handle", Step::Handle, handle).await?;
                     }
-                    return Ok((submitted.handle, submitted.answer));
+                    if !is_joined(&submitted) {
+                        if let Some(handle) = &submitted.handle {
+                            self.note("handle", Step::Handle, handle).await?;
+                        }
+                        return Ok((submitted.handle, submitted.answer));
+                    }
+                    perhaps_sent = true;
                 }
                 Err(SubmitError::NotSent(message)) if unsent >= 3 && !perhaps_sent => {
                     return Err(Setback::failed(FailureClass::ProviderFault, message, true));
@@ -175,6 +159,18 @@ impl Attempt<'_> {
                 }
             }
             self.pause(submission, patience.next()).await?;
+        }
+    }
+
+    fn request<'a>(&'a self, submission: &'a Submission) -> SubmitRequest<'a> {
+        SubmitRequest {
+            job: self.job.job.as_str(),
+            submission: submission.number,
+            key: &submission.intent.key,
+            model: &submission.intent.model,
+            kind: kind_word(self.payload.request.kind),
+            params: &self.payload.request.params,
+            timeout: self.submission_left(submission),
         }
     }
 
@@ -268,6 +264,13 @@ impl Attempt<'_> {
         let most = Duration::from_millis(self.payload.request.submission_timeout_ms);
         most.saturating_sub(self.submission_age(submission))
     }
+}
+
+/// Whether the provider says that the work goes on, and only the same submit asks for it again.
+fn is_joined(submitted: &Submitted) -> bool {
+    let has_poll = |handle: &Handle| handle.poll_url.is_some();
+    matches!(submitted.answer, Answer::Pending { .. })
+        && !submitted.handle.as_ref().is_some_and(has_poll)
 }
 
 fn kind_word(kind: MediaKind) -> &'static str {

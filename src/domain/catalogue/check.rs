@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::read::json_of;
-use super::source::{CatalogueText, RouteText, ToolText};
+use super::source::{CatalogueText, RouteText, ToolText, json_of};
 use super::{COUNT, Clocks, DURATION_MS, Defaults, Parameters, Rates, Route, SIM, Tool};
 use crate::domain::nearest::did_you_mean;
 use crate::domain::pricing::{Asked, RateKind};

@@ -1,9 +1,7 @@
 //! Reads the text of a catalogue: its keys, its version, and the lines its problems stand on.
 
-use serde_json::{Value, json};
-
 use super::check::checked_tools;
-use super::source::{CatalogueText, RateText, RouteText, ToolText};
+use super::source::{CatalogueText, RateText, RouteText, ToolText, json_of};
 use super::{Catalogue, Defaults};
 use crate::domain::canonical::{canonical_json, sha256_hex};
 use crate::domain::problem::{Lines, Problem, read_table, unknown_keys};
@@ -69,24 +67,6 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
         }
     }
     found
-}
-
-/// The same table as JSON; a date becomes its text.
-pub(super) fn json_of(table: &toml::Table) -> Value {
-    let member = |(key, value): (&String, &toml::Value)| (key.clone(), json_of_value(value));
-    Value::Object(table.iter().map(member).collect())
-}
-
-fn json_of_value(value: &toml::Value) -> Value {
-    match value {
-        toml::Value::String(text) => json!(text),
-        toml::Value::Integer(number) => json!(number),
-        toml::Value::Float(number) => json!(number),
-        toml::Value::Boolean(truth) => json!(truth),
-        toml::Value::Datetime(moment) => json!(moment.to_string()),
-        toml::Value::Array(items) => items.iter().map(json_of_value).collect(),
-        toml::Value::Table(table) => json_of(table),
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde_json::{Value, json};
 
 use crate::domain::credits::{UCR_PER_CREDIT, Ucr};
 use crate::domain::media::MediaKind;
@@ -103,5 +104,23 @@ impl Visitor<'_> for CreditsVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Credits, E> {
         Ucr::parse_credits(text).map(Credits).map_err(E::custom)
+    }
+}
+
+/// The same table as JSON; a date becomes its text.
+pub(super) fn json_of(table: &toml::Table) -> Value {
+    let member = |(key, value): (&String, &toml::Value)| (key.clone(), json_of_value(value));
+    Value::Object(table.iter().map(member).collect())
+}
+
+fn json_of_value(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => json!(text),
+        toml::Value::Integer(number) => json!(number),
+        toml::Value::Float(number) => json!(number),
+        toml::Value::Boolean(truth) => json!(truth),
+        toml::Value::Datetime(moment) => json!(moment.to_string()),
+        toml::Value::Array(items) => items.iter().map(json_of_value).collect(),
+        toml::Value::Table(table) => json_of(table),
     }
 }

@@ -5,6 +5,9 @@ use crate::domain::media::TrackLength;
 /// Readings may differ by one frame, or by this where a frame is shorter.
 const TOLERANCE_MS: u64 = 50;
 
+/// The longest that one frame of picture or one packet of sound counts, in milliseconds.
+const FRAME_PROVES_MS: u64 = 1_000;
+
 /// One reading that passed its checks, in whole milliseconds, rounded down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -42,6 +45,34 @@ pub(super) fn agree(readings: &[Reading], frame_ms: u64) -> Option<TrackLength> 
         smallest
     };
     Some(TrackLength { ms, agreed })
+}
+
+impl Reading {
+    /// A reading of the whole file's length, as one track sees it: it contradicts a longer track, and
+    /// confirms or contradicts the longest one. That a shorter track is shorter says nothing.
+    pub(super) fn of_whole(whole_ms: u64, track_ms: u64, is_longest: bool) -> Option<Self> {
+        (is_longest || whole_ms < track_ms).then_some(Self::Presented(whole_ms))
+    }
+}
+
+/// A length that is no longer than the frames that are there can last.
+///
+/// Headers may agree on an hour over a single picture. Each frame proves at most
+/// [`FRAME_PROVES_MS`]; what is beyond counts nothing, and the length is not agreed on.
+pub(super) fn proven(length: TrackLength, frames: u64) -> TrackLength {
+    let most_ms = frames.saturating_mul(FRAME_PROVES_MS);
+    TrackLength {
+        ms: length.ms.min(most_ms),
+        agreed: length.agreed && length.ms <= most_ms,
+    }
+}
+
+/// A length out of a file of which a part is broken, missing or unexplained is not agreed on.
+pub(super) fn unless_broken(length: TrackLength, is_broken: bool) -> TrackLength {
+    TrackLength {
+        agreed: length.agreed && !is_broken,
+        ..length
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +130,35 @@ mod tests {
             let expected = expected.map(|(ms, agreed)| TrackLength { ms, agreed });
             assert_eq!(agree(readings, frame_ms), expected, "{readings:?}");
         }
+    }
+
+    #[test]
+    fn frames_prove_a_second_each_and_no_more() {
+        let hour = TrackLength {
+            ms: 3_600_000,
+            agreed: true,
+        };
+        let cut = TrackLength {
+            ms: 1_000,
+            agreed: false,
+        };
+        assert_eq!(proven(hour, 1), cut);
+        assert_eq!(proven(hour, 3_600), hour);
+        assert_eq!(proven(hour, u64::MAX), hour);
+        assert!(!unless_broken(hour, true).agreed);
+        assert!(unless_broken(hour, false).agreed);
+    }
+
+    #[test]
+    fn the_files_own_length_confirms_the_longest_track_and_bounds_the_others() {
+        assert_eq!(
+            Reading::of_whole(9_000, 8_000, true),
+            Some(Presented(9_000))
+        );
+        assert_eq!(Reading::of_whole(9_000, 8_000, false), None);
+        assert_eq!(
+            Reading::of_whole(3_000, 8_000, false),
+            Some(Presented(3_000))
+        );
     }
 }

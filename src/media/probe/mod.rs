@@ -9,17 +9,27 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use crate::domain::media::{Measurement, MediaKind};
+use crate::domain::media::{Measurement, MediaKind, TrackLength};
 
 use super::Error;
 use super::sniff::{Container, HEAD_BYTES, sniff};
+use window::Window;
 
 mod agree;
+mod aiff;
 pub mod child;
+mod flac;
+mod matroska;
+mod moving;
 mod mp4;
-mod mp4_track;
-mod still;
+mod mpeg;
+mod ogg;
+mod tags;
 mod wav;
+mod window;
+
+/// Sound has at least so many samples a second: a header that claims fewer stretches what is there.
+const RATE_HZ_MIN: u32 = 4_000;
 
 /// Measures a file in this process. Strangers' files go through [`child::Prober`] instead.
 ///
@@ -43,35 +53,53 @@ fn measure_as(
     file: &mut (impl Read + Seek),
     file_bytes: u64,
 ) -> io::Result<Measurement> {
-    let unmeasured = |kind: MediaKind| Measurement {
-        kind,
-        video: None,
-        audio: None,
-    };
+    let window = &mut Window::new(file, file_bytes);
     match container {
-        Container::Mp4 | Container::Mov => mp4::measure(file, file_bytes),
-        Container::Wav => {
-            let audio = wav::measure(file, file_bytes)?;
-            Ok(Measurement {
-                kind: MediaKind::Audio,
-                video: None,
-                audio,
-            })
+        Container::Mp4 | Container::Mov => mp4::measure(window),
+        Container::Webm | Container::Mkv => matroska::measure(window),
+        Container::Ogg => ogg::measure(window),
+        Container::Wav => Ok(sound(wav::measure(file, file_bytes)?)),
+        Container::Aiff => Ok(sound(aiff::measure(window)?)),
+        // Tags may stand in front of any of them, and what follows a tag says what it is.
+        Container::Mp3 | Container::Aac | Container::Flac => {
+            let at = tags::behind_tags(window, 0)?;
+            let is_flac = window.at(at, 4)? == b"fLaC";
+            Ok(sound(if is_flac {
+                flac::measure(window, at)?
+            } else {
+                mpeg::measure(window, at)?
+            }))
         }
-        Container::Png | Container::Gif | Container::Webp => {
-            Ok(unmeasured(still::kind(container, file)?))
-        }
-        Container::Webm
-        | Container::Mkv
-        | Container::Avi
-        | Container::Mp3
-        | Container::Flac
-        | Container::Ogg
-        | Container::Aac
-        | Container::Aiff
-        | Container::Jpeg
-        | Container::Avif
-        | Container::Heic => Ok(unmeasured(container.usual_kind())),
+        Container::Png => Ok(pictures(moving::png(window)?)),
+        Container::Gif => Ok(pictures(moving::gif(window)?)),
+        Container::Webp => Ok(pictures(moving::webp(window)?)),
+        Container::Avi | Container::Jpeg | Container::Avif | Container::Heic => Ok(Measurement {
+            kind: container.usual_kind(),
+            video: None,
+            audio: None,
+        }),
+    }
+}
+
+/// A file of nothing but sound.
+fn sound(audio: Option<TrackLength>) -> Measurement {
+    Measurement {
+        kind: MediaKind::Audio,
+        video: None,
+        audio,
+    }
+}
+
+/// A still picture has no length; pictures that follow on each other are a video without sound.
+fn pictures(moving: Option<TrackLength>) -> Measurement {
+    Measurement {
+        kind: if moving.is_some() {
+            MediaKind::Video
+        } else {
+            MediaKind::Image
+        },
+        video: moving,
+        audio: None,
     }
 }
 
@@ -87,4 +115,12 @@ fn read_up_to(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
+}
+
+/// Whole milliseconds, rounded down; `None` without a rate, or beyond what 64 bits hold.
+fn to_ms(units: u128, units_per_second: u64) -> Option<u64> {
+    let ms = units
+        .checked_mul(1_000)?
+        .checked_div(units_per_second.into())?;
+    u64::try_from(ms).ok()
 }

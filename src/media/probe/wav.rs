@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use crate::domain::media::TrackLength;
 
 use super::agree::{Reading, agree};
-use super::read_up_to;
+use super::{RATE_HZ_MIN, read_up_to};
 
 /// Most chunks looked at in one file.
 const CHUNKS_MAX: u32 = 10_000;
@@ -64,7 +64,7 @@ struct Found {
     claimed_bytes: Option<u64>,
 }
 
-/// The fields of `fmt ` that a length depends on; none of them is zero.
+/// The fields of `fmt ` that a length depends on; none of them is zero, and the rate is one of sound.
 struct Format {
     samples_per_second: u32,
     bytes_per_second: u32,
@@ -128,8 +128,9 @@ fn read_format(body: &[u8]) -> Option<Format> {
         block_bytes: u16_at(body, 12),
     };
     let even = [PCM, FLOAT, A_LAW, MU_LAW].contains(&tag);
-    let whole =
-        format.samples_per_second > 0 && format.bytes_per_second > 0 && format.block_bytes > 0;
+    let whole = format.samples_per_second >= RATE_HZ_MIN
+        && format.bytes_per_second > 0
+        && format.block_bytes > 0;
     (even && whole).then_some(format)
 }
 
@@ -240,6 +241,14 @@ mod tests {
         assert_eq!(length(&wav(PCM, 0, 16_000, 16_000)), None);
         assert_eq!(length(b"RIFF\0\0\0\0WAVE"), None);
         assert_eq!(length(b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd"), None);
+    }
+
+    #[test]
+    fn a_sample_a_second_is_no_sound() {
+        let mut slow = wav(PCM, 2, 16_000, 16_000);
+        let rate_at = slow.windows(4).position(|w| w == b"fmt ").unwrap() + 12;
+        slow[rate_at..rate_at + 4].copy_from_slice(&1u32.to_le_bytes());
+        assert_eq!(length(&slow), None);
     }
 
     #[test]
