@@ -115,6 +115,10 @@ pub(super) enum Kind {
     Overflow,
     /// A job that has ended cannot be cancelled.
     AlreadyEnded,
+    /// The job is open, ended well, or was retried or dropped before.
+    NotADeadLetter,
+    /// The dead letter was retried before, and somebody else pays for that.
+    PayerMismatch,
     /// The store's memory is full; nothing happened.
     StoreFull,
     /// No connection: nothing was sent.
@@ -165,6 +169,8 @@ impl Kind {
             Self::ExpiredAlready => "expired_already",
             Self::Overflow => "overflow",
             Self::AlreadyEnded => "already_ended",
+            Self::NotADeadLetter => "not_a_dead_letter",
+            Self::PayerMismatch => "payer_mismatch",
             Self::StoreFull => "store_full",
             Self::Unreachable => "unreachable",
             Self::UnfitStore => "unfit_store",
@@ -213,6 +219,8 @@ impl Kind {
             | Self::ExpiredAlready
             | Self::Overflow
             | Self::AlreadyEnded
+            | Self::NotADeadLetter
+            | Self::PayerMismatch
             | Self::StoreFull => Exit::Refused,
             Self::UnknownOutcome => Exit::Unknown,
         }

@@ -5,8 +5,10 @@
 mod account;
 mod audit;
 mod config;
+mod dead;
 mod demo;
 mod failure;
+mod hold;
 mod house;
 mod job;
 mod jobs;
@@ -90,6 +92,10 @@ enum Command {
     Account(account::Command),
     #[command(subcommand)]
     Queue(queue::Command),
+    #[command(subcommand)]
+    Dead(dead::Command),
+    #[command(subcommand)]
+    Hold(hold::Command),
     #[command(subcommand)]
     Worker(worker::Command),
     Audit(audit::Args),
@@ -217,6 +223,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Jobs(_)
         | Command::Account(_)
         | Command::Queue(_)
+        | Command::Dead(_)
+        | Command::Hold(_)
         | Command::Worker(_)
         | Command::Audit(_)
         | Command::Config(_) => LevelFilter::WARN,
@@ -235,6 +243,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Jobs(args) => jobs::run(call, args).await,
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
+            Command::Dead(command) => dead::run(call, command).await,
+            Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
             Command::Config(command) => config::run(call, &command),

@@ -91,9 +91,12 @@ impl Engine {
             .json()
             .ok()
             .and_then(|json| self.preset.answer.status_word(&json));
-        Standing::NotReady(status.filter(|_| reply.is_success()).map_or(
-            failure.message,
-            |word| super::classify::clean(&format!("its status is {word}")),
-        ))
+        Standing::NotReady(
+            status
+                .filter(|_| reply.is_success())
+                .map_or(failure.message, |word| {
+                    super::classify::clean(&format!("its status is {word}"))
+                }),
+        )
     }
 }
