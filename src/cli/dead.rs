@@ -44,6 +44,11 @@ fn payer_words(payer: Payer) -> &'static str {
     }
 }
 
+/// So many of something, as people say it.
+fn count(n: u64, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 impl From<RedriveRefusal> for Failure {
     fn from(refusal: RedriveRefusal) -> Self {
         let message = refusal.to_string();

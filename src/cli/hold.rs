@@ -64,7 +64,10 @@ async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
     call.out.show(&values, || text(&found.oldest, now_ms))?;
     if !call.out.is_json() && found.number > 0 {
         let (shown, held) = (found.oldest.len(), credits(found.held_ucr));
-        note(&format!("{shown} of {} holds, {held} in all", found.number));
+        note(&format!(
+            "{shown} of {} shown, {held} held in all",
+            found.number
+        ));
     }
     Ok(Exit::Done)
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod batch;
+mod dead;
 mod lost_answers;
 mod refusals;
 mod settings;

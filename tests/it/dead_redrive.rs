@@ -1,10 +1,11 @@
 //! Dead letters are submitted again, once, and it is always said who pays.
 
+use meterline::dev::redis::PrivateRedis;
 use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::{AccountId, JobId};
 use meterline::domain::job::State;
 use meterline::store::{
-    FailOutcome, GrantKind, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven, Store,
+    Error, FailOutcome, GrantKind, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven, Store,
     SubmitRefusal,
 };
 
@@ -111,20 +112,47 @@ async fn promise_03_the_same_dead_letter_again_is_the_same_new_job() {
         }
     );
     assert_eq!(raw.dump().await, before);
-    // Also when the new job has ended, and where the server takes nothing new any more.
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn promise_10_a_server_without_memory_still_says_what_a_redrive_had_done() {
+    let server = PrivateRedis::start(plain_redis()).expect("a private Redis");
+    let raw = Raw::open(&server.url()).await;
+    let open = async || {
+        Store::open(&server.url(), options())
+            .await
+            .expect("a store")
+            .at(T0)
+    };
+    let store = open().await;
+    let acme = funded(&store, "acme", 100).await;
+    let dead = dead_letter(&store, &acme, 35).await;
+    let other = dead_letter(&store, &acme, 34).await;
+    let new = redriven(&store, &dead, Payer::Account).await;
     let job = claim_one(&store, "w1").await;
     settle(&store, &job, &settlement(28)).await;
-    raw.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let full = redrive(&store, &dead, Payer::Account).await;
-    raw.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    let RedriveOutcome::Redriven(full) = full else {
-        panic!("refused: {full:?}")
-    };
-    assert_eq!(
-        (full.job, full.replayed, full.state),
-        (new.job, true, State::Succeeded)
-    );
-    assert_sound(&store).await;
+    raw.run::<()>(&["CONFIG", "SET", "maxmemory", "100kb"])
+        .await;
+    // The first has looked at the memory before it was full, the second looks now.
+    for store in [store, open().await] {
+        let again = redriven(&store, &dead, Payer::Account).await;
+        assert_eq!((&again.job, again.replayed), (&new.job, true));
+        assert_eq!(again.state, State::Succeeded);
+        let refusal = refused(&store, &dead, Payer::House).await;
+        assert!(
+            matches!(refusal, RedriveRefusal::OtherPayer { .. }),
+            "{refusal}"
+        );
+        let request = request(&store, &other, Payer::Account);
+        let full = store.redrive(&request).await;
+        assert!(matches!(full, Err(Error::Full)), "{full:?}");
+        store
+            .drop_dead(&other, "no room", "ops")
+            .await
+            .expect("a drop frees memory");
+        assert_sound(&store).await;
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::bulk::{self, Done, Words};
+use super::count;
 use super::filter::{SelectArgs, Selection};
 use super::preview::preview;
 use crate::cli::Call;
@@ -74,7 +75,8 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 }
 
 fn question(jobs: u64) -> String {
-    format!("{jobs} dead letters would be dropped; they can then not be retried any more")
+    let letters = count(jobs, "dead letter");
+    format!("{letters} would be dropped, and can then not be retried any more")
 }
 
 async fn drop_one(store: &Store, job: &JobId, reason: &str, actor: &str) -> Result<Done, Failure> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::count;
 use super::filter::Selection;
 use super::walk::Walk;
 use crate::cli::failure::Failure;
@@ -138,8 +139,8 @@ impl Preview {
     /// The same in words, a few lines.
     pub(super) fn text(&self, payer: Payer) -> String {
         let mut text = format!(
-            "{} dead letters, {} would be held; {}",
-            self.jobs,
+            "{}, {} would be held; {}",
+            count(self.jobs, "dead letter"),
             credits(self.hold_ucr),
             match payer {
                 Payer::Account => "the accounts pay",
@@ -151,10 +152,10 @@ impl Preview {
         }
         if self.accounts_short > 0 {
             text += &format!(
-                "\n{} of them can be paid now ({}); {} accounts fall short:",
+                "\n{} of them can be paid now ({}); not all of theirs can be paid by {}:",
                 self.payable_jobs,
                 credits(self.payable_ucr),
-                self.accounts_short
+                count(self.accounts_short, "account")
             );
         }
         for short in &self.short {
@@ -170,12 +171,16 @@ impl Preview {
 impl Short {
     fn words(&self) -> String {
         if self.state != "open" {
-            return format!("{} jobs, but the account is {}", self.jobs, self.state);
+            return format!(
+                "{}, but the account is {}",
+                count(self.jobs, "job"),
+                self.state
+            );
         }
         format!(
-            "{} jobs need {}, {} available, enough for {}",
-            self.jobs,
+            "{} for {}, {} available, enough for {}",
             credits(self.need_ucr),
+            count(self.jobs, "job"),
             credits(self.available_ucr),
             self.payable_jobs
         )
