@@ -1,5 +1,6 @@
 //! `account`: who pays, what they have, and how it came about.
 
+mod freeze;
 mod ledger;
 
 use clap::Subcommand;
@@ -20,6 +21,7 @@ pub(super) enum Command {
     Show(ShowArgs),
     Grant(GrantArgs),
     Ledger(ledger::Args),
+    Freeze(freeze::Args),
 }
 
 /// Open an account; one that is there already stays as it is
@@ -97,6 +99,7 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
         Command::Show(args) => show(call, args).await,
         Command::Grant(args) => grant(call, args).await,
         Command::Ledger(args) => ledger::run(call, args).await,
+        Command::Freeze(args) => freeze::run(call, args).await,
     }
 }
 

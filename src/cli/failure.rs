@@ -19,7 +19,7 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account or job
+  3  there is no such account, job or provider
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -87,8 +87,14 @@ pub(super) enum Kind {
     UnknownAccount,
     /// There is no such job.
     UnknownJob,
-    /// The account is frozen or closed.
+    /// No file describes a provider of this name.
+    UnknownProvider,
+    /// The account is closed.
     AccountClosed,
+    /// The account or its partition stands still until an operator clears it.
+    Frozen,
+    /// Nothing is frozen there.
+    NotFrozen,
     /// The idempotency key belongs to another request.
     KeyMismatch,
     /// The quote is gone.
@@ -155,7 +161,10 @@ impl Kind {
             Self::NoPrice => "no_price",
             Self::UnknownAccount => "unknown_account",
             Self::UnknownJob => "unknown_job",
+            Self::UnknownProvider => "unknown_provider",
             Self::AccountClosed => "account_closed",
+            Self::Frozen => "frozen",
+            Self::NotFrozen => "not_frozen",
             Self::KeyMismatch => "key_mismatch",
             Self::QuoteExpired => "quote_expired",
             Self::AboveMax => "above_max",
@@ -204,8 +213,10 @@ impl Kind {
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
             | Self::NoPrice => Exit::Usage,
-            Self::UnknownAccount | Self::UnknownJob => Exit::NotFound,
+            Self::UnknownAccount | Self::UnknownJob | Self::UnknownProvider => Exit::NotFound,
             Self::AccountClosed
+            | Self::Frozen
+            | Self::NotFrozen
             | Self::KeyMismatch
             | Self::QuoteExpired
             | Self::AboveMax
@@ -346,6 +357,9 @@ impl From<SubmitRefusal> for Failure {
         match refusal {
             SubmitRefusal::UnknownAccount(_) => of(Kind::UnknownAccount),
             SubmitRefusal::AccountClosed(_) => of(Kind::AccountClosed),
+            SubmitRefusal::Frozen { account, reason } => of(Kind::Frozen)
+                .with("account", account)
+                .with("reason", reason),
             SubmitRefusal::KeyMismatch(job) => of(Kind::KeyMismatch).with("job", job),
             SubmitRefusal::QuoteExpired => of(Kind::QuoteExpired),
             SubmitRefusal::AboveMax { ceiling } => {

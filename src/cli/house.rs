@@ -64,6 +64,9 @@ pub(super) fn store_options(settings: &Settings) -> Options {
         cancel_grace_ms: store.cancel_grace_ms,
         retention_ms: store.retention_days.saturating_mul(DAY_MS),
         dead_letter_ms: store.dead_letter_days.saturating_mul(DAY_MS),
+        opening_ms: settings.journal.opening_days.saturating_mul(DAY_MS),
+        journal_retention_ms: settings.journal.retention_days.saturating_mul(DAY_MS),
+        acts_ms: settings.journal.acts_days.saturating_mul(DAY_MS),
         memory_refuse_percent: store.memory_refuse_percent,
     }
 }

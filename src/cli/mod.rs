@@ -8,11 +8,14 @@ mod config;
 mod dead;
 mod demo;
 mod failure;
+mod freeze;
 mod hold;
 mod house;
 mod job;
 mod jobs;
+mod obligation;
 mod output;
+mod provider;
 mod queue;
 mod quote;
 mod request;
@@ -98,7 +101,13 @@ enum Command {
     Hold(hold::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Provider(provider::Command),
+    #[command(subcommand)]
+    Obligation(obligation::Command),
     Audit(audit::Args),
+    #[command(subcommand)]
+    Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
 }
@@ -226,7 +235,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Dead(_)
         | Command::Hold(_)
         | Command::Worker(_)
+        | Command::Provider(_)
+        | Command::Obligation(_)
         | Command::Audit(_)
+        | Command::Freeze(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -246,7 +258,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Dead(command) => dead::run(call, command).await,
             Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Provider(command) => provider::run(call, command).await,
+            Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
         }
     })

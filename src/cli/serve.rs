@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::failure::{Exit, Failure, Kind};
 use super::output::note;
 use super::{Call, config};
 use crate::config::{Flag, Settings};
+use crate::ledger::Watch;
 use crate::media::artifacts::ArtifactStore;
 use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
@@ -86,12 +89,13 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         Role::All | Role::Worker => {}
     }
     let worker = Worker::start(
-        store,
+        store.clone(),
         providers,
         outputs,
         worker_options(house.settings()),
         None,
     );
+    let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
             note(&format!("ready worker={}", worker.id()));
@@ -99,8 +103,33 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         }
         () = signals.next() => {}
     }
+    audit.stop().await;
     drain(worker, &mut signals).await;
     Ok(Exit::Done)
+}
+
+/// The continuous audit, next to the worker.
+struct Audit {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Audit {
+    /// Starts it; every 0 ms means never.
+    fn start(store: Store, auditor: &str, every_ms: u64) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        if every_ms > 0 {
+            tasks.spawn(Watch::new(store, auditor, every_ms).run(stop.clone()));
+        }
+        Self { stop, tasks }
+    }
+
+    /// It only reads, so that it can be left anywhere.
+    async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }
 
 /// The flags as settings. Slots that the settings have for other queues are taken out by the caller.

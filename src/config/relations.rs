@@ -11,7 +11,9 @@ use crate::domain::catalogue::is_name;
 use crate::domain::problem::Problem;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
-const TIME_MAX_MS: u64 = 365 * 24 * 3_600_000;
+const TIME_MAX_MS: u64 = 365 * DAY_MS;
+
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
@@ -19,6 +21,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.extend(redis_url(settings));
     found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(lease(settings));
+    found.extend(journal(settings));
     found.extend(retry(settings));
     for (name, queue) in &settings.queues {
         found.extend(queue_clocks(name, queue));
@@ -66,6 +69,8 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,
+        journal,
+        audit,
         worker,
         retry,
         media,
@@ -102,6 +107,10 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
             1,
             99,
         ),
+        Bound::new("journal.opening_days", journal.opening_days, 1, 365),
+        Bound::new("journal.retention_days", journal.retention_days, 1, 3_650),
+        Bound::new("journal.acts_days", journal.acts_days, 1, 36_500),
+        Bound::new("audit.every_ms", audit.every_ms, 0, TIME_MAX_MS),
         Bound::time("worker.lease_ms", worker.lease_ms),
         Bound::time("worker.heartbeat_ms", worker.heartbeat_ms),
         Bound::time("worker.sweep_ms", worker.sweep_ms),
@@ -146,6 +155,22 @@ fn lease(settings: &Settings) -> Vec<Problem> {
         Problem::new(key, message)
     })
     .collect()
+}
+
+/// What is trimmed away must be older than any hold that can still be open.
+fn journal(settings: &Settings) -> Option<Problem> {
+    let store = &settings.store;
+    let deadlines = settings.queues.values().map(|queue| queue.deadline_max_ms);
+    let longest_ms = store
+        .schedule_ahead_ms
+        .saturating_add(store.queue_ttl_ms)
+        .saturating_add(deadlines.max().unwrap_or(0));
+    let (days, needed) = (settings.journal.retention_days, longest_ms / DAY_MS + 1);
+    let message = format!(
+        "is {days}, and a job can be open for {needed} days (store.schedule_ahead_ms, \
+         store.queue_ttl_ms and the longest deadline_max_ms): raise it to {needed}"
+    );
+    (days < needed).then(|| Problem::new("journal.retention_days", message))
 }
 
 fn retry(settings: &Settings) -> Option<Problem> {

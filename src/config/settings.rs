@@ -22,6 +22,10 @@ pub struct Settings {
     pub redis: Redis,
     /// Limits of the store.
     pub store: Store,
+    /// How long the books are kept.
+    pub journal: Journal,
+    /// How often the books are checked.
+    pub audit: Audit,
     /// How a worker works.
     pub worker: Worker,
     /// When a job is tried again.
@@ -85,6 +89,26 @@ pub struct Store {
     pub obligation_watch_ms: u64,
     /// Share of the store's memory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Days from one round of openings to the next.
+    pub opening_days: u64,
+    /// Days that the journal is kept before a round.
+    pub retention_days: u64,
+    /// Days that operators' acts are kept.
+    pub acts_days: u64,
+}
+
+/// `[audit]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Between two looks at the books, ms; 0 = never.
+    pub every_ms: u64,
 }
 
 /// `[worker]`

@@ -83,6 +83,8 @@ pub struct Chances {
     pub tries: u32,
     /// Another route stands behind this one.
     pub next_route: bool,
+    /// The provider asks for a longer wait than the job's deadline leaves, and has started nothing.
+    pub waits_in_vain: bool,
 }
 
 /// What follows from a failure.
@@ -126,6 +128,11 @@ pub fn decide(class: FailureClass, left: Chances) -> Verdict {
     };
     match class {
         FailureClass::UserInput | FailureClass::ContentPolicy => Verdict::End,
+        FailureClass::RateLimited | FailureClass::Capacity
+            if left.waits_in_vain && left.next_route =>
+        {
+            Verdict::NextRoute
+        }
         FailureClass::RateLimited | FailureClass::Capacity => Verdict::Defer,
         FailureClass::ProviderFault | FailureClass::Lost | FailureClass::Timeout => again,
         FailureClass::OurAuth | FailureClass::OurBalance => elsewhere,
@@ -144,6 +151,14 @@ mod tests {
             tries_spent,
             tries: 3,
             next_route,
+            waits_in_vain: false,
+        }
+    }
+
+    fn in_vain(next_route: bool) -> Chances {
+        Chances {
+            waits_in_vain: true,
+            ..left(0, next_route)
         }
     }
 
@@ -155,6 +170,10 @@ mod tests {
             (C::ContentPolicy, left(0, true), Verdict::End),
             (C::RateLimited, left(3, false), Verdict::Defer),
             (C::Capacity, left(3, false), Verdict::Defer),
+            (C::RateLimited, left(0, true), Verdict::Defer),
+            (C::RateLimited, in_vain(true), Verdict::NextRoute),
+            (C::Capacity, in_vain(true), Verdict::NextRoute),
+            (C::RateLimited, in_vain(false), Verdict::Defer),
             (C::ProviderFault, left(1, false), Verdict::TryAgain),
             (C::ProviderFault, left(3, true), Verdict::NextRoute),
             (C::ProviderFault, left(3, false), Verdict::End),

@@ -22,6 +22,19 @@ pub struct Difference {
     pub found: String,
 }
 
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(account) = &self.account {
+            write!(f, "{account}: ")?;
+        }
+        let (what, expected, found) = (&self.what, &self.expected, &self.found);
+        write!(
+            f,
+            "{what}: the journal says {expected}, the store holds {found}"
+        )
+    }
+}
+
 /// Collects the differences of one partition.
 pub(super) struct Differences {
     partition: u16,
@@ -64,7 +77,7 @@ impl Differences {
 
     /// The journal's own faults.
     pub(super) fn journal(&mut self, fold: &Fold) {
-        for fault in &fold.faults {
+        for fault in fold.faults.iter().chain(fold.wrong_openings.values()) {
             self.add(&fault.account, &fault.what, &fault.expected, &fault.found);
         }
     }
@@ -74,6 +87,13 @@ impl Differences {
         let id = shown.account.as_str();
         let none = AccountFold::default();
         let fold = fold.unwrap_or(&none);
+        if fold.seq != shown.seq {
+            self.add(id, "entries in the journal", shown.seq, fold.seq);
+        }
+        if fold.seq > 0 && !fold.is_based {
+            self.add(id, "opening of the books", "in the journal", "missing");
+            return;
+        }
         let sums = &fold.balances;
         for (name, expected) in [
             ("available", sums.available),
@@ -86,9 +106,6 @@ impl Differences {
             ("adjusted", sums.adjusted),
         ] {
             self.check(id, name, expected, shown.ucr(name));
-        }
-        if fold.seq < shown.seq {
-            self.add(id, "entries in the journal", shown.seq, fold.seq);
         }
         self.check(id, "sum of open holds", shown.ucr("held"), fold.open_ucr);
         self.grants(shown, fold);
@@ -146,7 +163,8 @@ impl Differences {
     }
 
     /// A job against its hold: an open job has exactly one, of its amount, and an ended one has none.
-    pub(super) fn job(&mut self, shown: &JobSnapshot, hold: Option<&Hold>) {
+    /// `unknown_ucr` is what its account has in holds that the kept journal does not open.
+    pub(super) fn job(&mut self, shown: &JobSnapshot, hold: Option<&Hold>, unknown_ucr: i64) {
         let is_open = shown.state.is_some_and(|state| !state.is_terminal());
         let hold = match hold {
             // A job that is gone has no account to say as of when: what is open now is open for nobody.
@@ -158,6 +176,7 @@ impl Differences {
         };
         let state = shown.state.map_or("no job", |state| state.as_str());
         match (is_open, hold) {
+            (true, None) if shown.hold_ucr > 0 && shown.hold_ucr <= unknown_ucr => {}
             (true, None) => {
                 self.add(
                     &shown.account,
@@ -191,7 +210,7 @@ impl Differences {
 }
 
 /// What remains in a grant and what is pinned, from `kind|remaining|pinned|...`.
-fn row_amounts(row: &str) -> Option<(i64, i64)> {
+pub(super) fn row_amounts(row: &str) -> Option<(i64, i64)> {
     let mut parts = row.split('|').skip(1);
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

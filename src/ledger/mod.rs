@@ -1,10 +1,15 @@
 //! The books: reading the journal back and checking everything else against it.
 //!
-//! The journal is the truth of last resort. Nothing here writes.
+//! The journal is the truth of last resort. Nothing here writes but
+//! the continuous audit, which freezes what differs.
 
 pub mod audit;
+mod books;
 mod compare;
 mod fold;
+mod walk;
+pub mod watch;
 
-pub use audit::{Report, audit};
+pub use audit::{Report, audit, audit_partition, audit_partitions};
 pub use compare::Difference;
+pub use watch::{Round, Watch};

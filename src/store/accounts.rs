@@ -235,11 +235,22 @@ impl Store {
 
     /// The accounts of one partition, oldest first.
     pub async fn accounts_in(&self, partition: u16) -> Result<Vec<AccountId>, Error> {
+        self.accounts_page(partition, 0, usize::MAX >> 1).await
+    }
+
+    /// So many accounts of one partition from a rank on, oldest first. None ever loses its rank to
+    /// an older one: accounts are only added.
+    pub async fn accounts_page(
+        &self,
+        partition: u16,
+        rank: usize,
+        limit: usize,
+    ) -> Result<Vec<AccountId>, Error> {
         let mut ask = redis::pipe();
         ask.cmd("ZRANGE")
             .arg(self.keys(partition)?.part("accounts"))
-            .arg(0)
-            .arg(-1);
+            .arg(rank)
+            .arg(rank.saturating_add(limit).saturating_sub(1));
         let (names,): (Vec<String>,) = self.read("accounts", &ask).await?;
         Ok(names
             .into_iter()

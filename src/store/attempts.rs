@@ -62,6 +62,8 @@ pub struct Claimed {
     pub ended: u32,
     /// The claim stopped at its own limit: claim again at once, there may be more for free slots.
     pub more: bool,
+    /// Why the whole partition is frozen, and hands nothing out.
+    pub frozen: Option<String>,
 }
 
 /// The answer to a claim.
@@ -242,6 +244,7 @@ impl Store {
                 cursors: streams.into_iter().zip(reply.texts(2)?).collect(),
                 ended: reply.number(3)?,
                 more: reply.text(4)? == "1",
+                frozen: Some(reply.text(5)?).filter(|reason| !reason.is_empty()),
             })),
             _ => reply.unknown(),
         }

@@ -66,6 +66,14 @@ pub enum SubmitRefusal {
     /// The account may not spend.
     #[error("the account is {0}")]
     AccountClosed(String),
+    /// The account, or its whole partition, is frozen until an operator clears it.
+    #[error("{} is frozen: {reason}", account.as_deref().unwrap_or("the account's whole partition"))]
+    Frozen {
+        /// Which account; `None` = its whole partition.
+        account: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// The idempotency key was used for another request.
     #[error("the idempotency key was used for another request, job {0}")]
     KeyMismatch(String),
@@ -426,6 +434,10 @@ impl Store {
 pub(super) fn refusal_of(reply: &Reply) -> Result<Option<SubmitRefusal>, Error> {
     Ok(Some(match reply.word()?.as_str() {
         "account_closed" => SubmitRefusal::AccountClosed(reply.text(1)?),
+        "frozen" => SubmitRefusal::Frozen {
+            account: Some(reply.text(1)?).filter(|who| who != "*"),
+            reason: reply.text(2)?,
+        },
         "queue_full" => SubmitRefusal::QueueFull,
         "lane_full" => SubmitRefusal::LaneFull,
         "insufficient" => SubmitRefusal::Insufficient {

@@ -24,7 +24,7 @@ pub struct JournalBody {
     pub seq: u64,
     /// When, ms since 1970.
     pub at_ms: u64,
-    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`.
+    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`, `opening`.
     pub kind: String,
     /// Operation id, idempotency key or failure class, by kind.
     pub op: String,
@@ -45,6 +45,48 @@ pub struct JournalBody {
     /// Why, in `grant`.
     #[serde(default)]
     pub reason: String,
+    /// Booked while the account or its partition was frozen.
+    #[serde(default)]
+    pub frozen: bool,
+    /// The account's whole state, in `opening`.
+    #[serde(default)]
+    pub opening: Option<Opening>,
+}
+
+/// An account's state as an entry, micro-credits; its grants stand in the entry's rows, all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Opening {
+    /// Which round it belongs to; 0 = none, written when the account was cleared.
+    pub round: u64,
+    /// What can be spent.
+    pub available: i64,
+    /// What open holds keep.
+    pub held: i64,
+    /// What is owed.
+    pub debt: i64,
+    /// Everything ever granted.
+    pub granted: i64,
+    /// Everything ever charged.
+    pub captured: i64,
+    /// Everything that expired.
+    pub expired: i64,
+    /// Charges given back.
+    pub refunded: i64,
+    /// Corrections.
+    pub adjusted: i64,
+}
+
+/// What is known of the part of a journal that is no longer kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrimmedHead {
+    /// The sequence of the last entry that was taken away; 0 = none was.
+    pub seq: u64,
+    /// Its hash.
+    pub hash: String,
+    /// Up to this sequence an account may have entries before its opening.
+    pub until: u64,
+    /// The sum of all postings taken away, by book.
+    pub books: BTreeMap<String, i128>,
 }
 
 /// A page of a partition's journal.
@@ -106,6 +148,25 @@ impl Store {
             .filter(|_| full)
             .map(|entry| format!("({}", entry.id));
         Ok(JournalPage { entries, next })
+    }
+
+    /// What was taken away from the front of a partition's journal.
+    pub async fn trimmed_head(&self, partition: u16) -> Result<TrimmedHead, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("HGETALL")
+            .arg(self.keys(partition)?.part("trimmed"));
+        let (fields,): (BTreeMap<String, String>,) = self.read("trimmed", &ask).await?;
+        let number = |name: &str| fields.get(name).and_then(|text| text.parse().ok());
+        let books = fields.iter().filter_map(|(name, sum)| {
+            let book = name.strip_prefix("book:")?;
+            Some((book.to_owned(), sum.parse().ok()?))
+        });
+        Ok(TrimmedHead {
+            seq: number("seq").unwrap_or(0),
+            hash: fields.get("hash").cloned().unwrap_or_default(),
+            until: number("until").unwrap_or(0),
+            books: books.collect(),
+        })
     }
 
     /// The newest sequence of a partition's journal and the hash of that entry.

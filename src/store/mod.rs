@@ -6,14 +6,17 @@
 mod accounts;
 mod acts;
 mod attempts;
+mod audits;
 mod connection;
 mod dead;
 mod error;
 mod events;
+mod freeze;
 mod holds;
 mod jobs;
 mod journal;
 mod keys;
+mod obligations;
 mod pages;
 mod redrive;
 mod reply;
@@ -21,6 +24,7 @@ mod scripts;
 mod server;
 mod snapshots;
 mod sweep;
+mod upkeep;
 mod views;
 mod wake;
 
@@ -33,13 +37,16 @@ pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
 };
+pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use dead::{DeadFilter, DeadLetter, DeadPage};
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use holds::{HoldPage, HoldView};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
-pub use journal::{JournalBody, JournalEntry, JournalPage};
+pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
+pub use obligations::ObligationView;
 pub use pages::{Order, Place};
 pub use redrive::{
     DropOutcome, ForceFailOutcome, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven,
@@ -47,6 +54,7 @@ pub use redrive::{
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use sweep::{ReapOutcome, TickOutcome};
+pub use upkeep::{RoundOutcome, TrimOutcome};
 pub use views::{JobFilter, JobView, QueueView, TimelineEvent, WorkerView};
 pub use wake::Waker;
 
@@ -89,6 +97,12 @@ pub struct Options {
     pub retention_ms: u64,
     /// How long dead letters are kept.
     pub dead_letter_ms: u64,
+    /// How often every account's state is written into the journal.
+    pub opening_ms: u64,
+    /// How long the journal is kept before such openings.
+    pub journal_retention_ms: u64,
+    /// How long operators' acts are kept.
+    pub acts_ms: u64,
     /// Share of maxmemory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
 }

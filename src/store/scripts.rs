@@ -6,7 +6,10 @@ use std::sync::LazyLock;
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
+const CLOCK: &str = include_str!("lua/lib/clock.lua");
+const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
+const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
 const ADMISSION: &str = include_str!("lua/lib/admission.lua");
@@ -79,7 +82,10 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push_str(match part {
             "account" => ACCOUNT,
             "acts" => ACTS,
+            "clock" => CLOCK,
+            "frozen" => FROZEN,
             "hold" => HOLD,
+            "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
             "admission" => ADMISSION,
@@ -135,6 +141,11 @@ registry! {
     FORCE_FAIL = "force_fail";
     REAP = "reap";
     TICK = "tick";
+    FREEZE = "freeze";
+    ROUND = "round";
+    TRIM = "trim";
+    FORGET_ACTS = "forget_acts";
+    AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_INDEX = "look_index";
     LOOK_JOBS = "look_jobs";
@@ -152,7 +163,7 @@ mod tests {
         for (script, keys, args) in [
             (&SUBMIT, exactly(18), exactly(22)),
             (&GRANT, exactly(4), exactly(10)),
-            (&TICK, exactly(10), exactly(9)),
+            (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),
             (&CLAIM, from(4), from(6)),
             (&LOOK_JOBS, from(3), from(2)),

@@ -42,6 +42,9 @@ pub enum TickOutcome {
         admitted: u32,
         /// A batch was full: tick again at once.
         more: bool,
+        /// The partition's clock had been ahead of the server's and was set back by so many ms; 0 =
+        /// it was not.
+        set_back_ms: u64,
     },
 }
 
@@ -112,6 +115,7 @@ impl Store {
             "lanes",
             "queues",
             "gone",
+            "leases",
         ]
         .map(|id| keys.part(id));
         let options = self.options();
@@ -135,6 +139,7 @@ impl Store {
                 forgotten: reply.number(4)?,
                 admitted: reply.number(5)?,
                 more: reply.text(6)? == "1",
+                set_back_ms: reply.number(7)?,
             }),
             _ => reply.unknown(),
         }

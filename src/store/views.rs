@@ -172,11 +172,21 @@ impl Store {
 
     /// Every open job of a partition: each has a hold.
     pub async fn open_jobs(&self, partition: u16) -> Result<Vec<JobId>, Error> {
+        self.open_jobs_page(partition, 0, usize::MAX >> 1).await
+    }
+
+    /// So many open jobs of a partition from a rank on, in the order of their clocks.
+    pub async fn open_jobs_page(
+        &self,
+        partition: u16,
+        rank: usize,
+        limit: usize,
+    ) -> Result<Vec<JobId>, Error> {
         let mut ask = redis::pipe();
         ask.cmd("ZRANGE")
             .arg(self.keys(partition)?.part("deadlines"))
-            .arg(0)
-            .arg(-1);
+            .arg(rank)
+            .arg(rank.saturating_add(limit).saturating_sub(1));
         let (ids,): (Vec<String>,) = self.read("deadlines", &ask).await?;
         Ok(ids
             .into_iter()
@@ -313,27 +323,6 @@ impl Store {
             }
         }
         Ok(workers.into_values().collect())
-    }
-
-    /// Open obligations of all partitions: what providers may still bill us for.
-    pub async fn obligations(&self) -> Result<Vec<HashMap<String, String>>, Error> {
-        let mut all = Vec::new();
-        for partition in 0..self.partitions() {
-            let keys = self.keys(partition)?;
-            let mut ask = redis::pipe();
-            ask.cmd("ZRANGE")
-                .arg(keys.part("obligations"))
-                .arg(0)
-                .arg(-1);
-            let (ids,): (Vec<String>,) = self.read("obligations", &ask).await?;
-            for id in ids {
-                let mut ask = redis::pipe();
-                ask.cmd("HGETALL").arg(keys.obligation(&id));
-                let (fields,): (HashMap<String, String>,) = self.read("obligation", &ask).await?;
-                all.push(fields);
-            }
-        }
-        Ok(all)
     }
 
     /// The server's clock, ms since 1970.

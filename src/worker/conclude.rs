@@ -37,10 +37,13 @@ impl Attempt<'_> {
         let tries = job.tries + u32::from(spends_try(class));
         let retry = self.payload.retry;
         let next_route = job.route + 1 < self.payload.request.routes.len();
+        // Without a verdict the work may be going on: another route could pay for it twice.
+        let asked_ms = failure.retry_after_ms.unwrap_or(0);
         let chances = Chances {
             tries_spent: tries,
             tries: retry.tries,
             next_route,
+            waits_in_vain: has_verdict && asked_ms >= self.left_ms(),
         };
         let verdict = if hopeless {
             Verdict::End

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::provider::Engine;
 
@@ -25,4 +26,60 @@ pub(super) struct Submission {
     pub(super) engine: Arc<Engine>,
     pub(super) number: u32,
     pub(super) intent: Intent,
+}
+
+/// What was written down of a submission that nobody waits for any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOpen {
+    /// The provider that may still be working.
+    pub provider: String,
+    /// The route, by its name or, in older records, by its place.
+    pub route: String,
+    /// What the provider was told to run.
+    pub model: String,
+    /// Whether there is a handle to follow and cancel the work with.
+    pub has_handle: bool,
+}
+
+impl LeftOpen {
+    /// Reads the record of an obligation: a JSON list of intent and handle, each a text or nothing.
+    /// `None` where nothing was written down that this version can read.
+    pub fn read(work: &str) -> Option<Self> {
+        let (intent, handle): (Value, Value) = serde_json::from_str(work).ok()?;
+        let intent: Intent = serde_json::from_str(intent.as_str()?).ok()?;
+        let route = if intent.route_name.is_empty() {
+            format!("#{}", intent.route)
+        } else {
+            intent.route_name
+        };
+        Some(Self {
+            provider: intent.provider,
+            route,
+            model: intent.model,
+            has_handle: handle.is_string(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_left_open_is_read_also_from_older_records() {
+        let old = r#"{"provider":"sim","route":1,"model":"m","key":"k-1","left_ms":5}"#;
+        let new = r#"{"provider":"sim","route":1,"route_name":"fast","model":"m","key":"k-1","left_ms":5}"#;
+        let read = |intent: &str, handle: Value| {
+            LeftOpen::read(&json!([intent, handle]).to_string()).unwrap()
+        };
+        assert_eq!(read(old, json!(false)).route, "#1");
+        let left = read(new, json!("{}"));
+        assert_eq!((left.route.as_str(), left.has_handle), ("fast", true));
+        assert!(!read(new, json!(false)).has_handle);
+        for nothing in ["", "[]", "[false,false]", r#"["{}",false]"#] {
+            assert_eq!(LeftOpen::read(nothing), None, "{nothing}");
+        }
+    }
 }

@@ -6,9 +6,11 @@
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
-//! - `sweep`: does for all what falls due, and takes jobs back from the dead.
+//! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `books`: openings of the journal, its trimming, and the log of acts.
 
 mod attempt;
+mod books;
 mod conclude;
 mod heartbeat;
 mod identity;
@@ -32,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use intent::LeftOpen;
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 
@@ -127,6 +130,9 @@ impl Worker {
         worker
             .tasks
             .spawn(sweep::run(Arc::clone(house), stop.clone()));
+        worker
+            .tasks
+            .spawn(books::run(Arc::clone(house), stop.clone()));
         worker
     }
 

@@ -127,6 +127,9 @@ impl Pool {
             }
             ClaimOutcome::Claimed(claimed) => {
                 self.house.identity.note_joined(partition, &worker);
+                if let Some(reason) = &claimed.frozen {
+                    tracing::debug!(partition, reason, "partition {partition} is frozen");
+                }
                 for job in claimed.jobs {
                     let slots = permits.iter_mut().find(|(queue, _)| *queue == job.queue);
                     let permit = slots.and_then(|(_, free)| free.pop());

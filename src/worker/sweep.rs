@@ -37,8 +37,23 @@ async fn sweep(house: &House, partition: u16) -> Result<(), Error> {
             .tick(partition, sweep_ms, lease_ms, again)
             .await?
         {
-            TickOutcome::Ticked { more: true, .. } => again = true,
-            TickOutcome::Ticked { more: false, .. } | TickOutcome::Recent => break,
+            TickOutcome::Ticked {
+                more, set_back_ms, ..
+            } => {
+                if set_back_ms > 0 {
+                    tracing::error!(
+                        partition,
+                        set_back_ms,
+                        "the store's clock had been ahead and came back: partition {partition} follows \
+                         it; what ended or expired meanwhile stays so"
+                    );
+                }
+                again = more;
+            }
+            TickOutcome::Recent => break,
+        }
+        if !again {
+            break;
         }
     }
     for _ in 0..BATCHES_MAX {

@@ -3,7 +3,10 @@
 mod accounts;
 mod batch;
 mod dead;
+mod freezing;
 mod lost_answers;
+mod obligations;
+mod providers;
 mod refusals;
 mod settings;
 mod submitting;

@@ -188,7 +188,7 @@ fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
         ),
         (
             "METERLINE__PROVIDERS__SIM__URL",
-            "providers.sim.url: unknown key; known here: base_url",
+            "providers.sim.url: unknown key; known here: base_url, allow_cidr",
         ),
     ] {
         let wrong = load(dir.path(), &[(name, "1")]).unwrap_err();
@@ -376,7 +376,10 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
         .iter()
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(names, ["mine", "sim", "sim-blind", "sim-bytes", "sim-sync"]);
+    assert_eq!(
+        names,
+        ["cog", "mine", "sim", "sim-blind", "sim-bytes", "sim-sync"]
+    );
     assert!(matches!(loaded.origins.providers["mine"], Origin::File(..)));
     let said = load(folder(&files[..1]).path(), &[]).unwrap_err();
     assert!(said[0].contains("catalogue.toml:3: routes[0].provider: no file providers/mine.toml"));
@@ -466,6 +469,7 @@ fn the_provider_files_make_providers_for_every_route() {
     let loaded = Settings::load(Some(&dev_dir()), [(variable, address)]).unwrap();
     let urls = loaded.settings.base_urls();
     let providers = Providers::load(&loaded.provider_files, &urls, &|_| None).unwrap();
+    assert!(loaded.settings.networks().is_empty());
     for tool in loaded.catalogue.tools() {
         for route in &tool.routes {
             assert!(
@@ -476,4 +480,39 @@ fn the_provider_files_make_providers_for_every_route() {
             );
         }
     }
+}
+
+#[test]
+fn a_providers_private_networks_are_set_in_a_file_or_by_a_variable() {
+    let text = "[providers.sim]\nallow_cidr = [\"172.16.0.0/12\", \"fd00::/8\"]\n";
+    let dir = folder(&[("meterline.toml", text)]);
+    let networks = |variables: &[(&str, &str)]| {
+        let loaded = load(dir.path(), variables).unwrap();
+        let networks = loaded.settings.networks().remove("sim").unwrap();
+        let urls = loaded.settings.base_urls();
+        let providers = Providers::load(&loaded.provider_files, &urls, &|_| None).unwrap();
+        let sync = providers.allowing(&loaded.settings.networks());
+        let sync = sync.get("sim-sync").unwrap();
+        assert_eq!(sync.allow_cidr(), networks, "variants go with it");
+        networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(networks(&[]), ["172.16.0.0/12", "fd00::/8"]);
+    let variable = "METERLINE__PROVIDERS__SIM__ALLOW_CIDR";
+    assert_eq!(networks(&[(variable, "[\"10.0.0.0/8\"]")]), ["10.0.0.0/8"]);
+    assert_eq!(networks(&[(variable, "[]")]), Vec::<String>::new());
+    for (value, part) in [
+        ("[\"10.0.0.0/99\"]", "providers.sim.allow_cidr[0]: "),
+        (
+            "10.0.0.0/8",
+            "providers.sim.allow_cidr: invalid type: string",
+        ),
+    ] {
+        let wrong = load(dir.path(), &[(variable, value)]).unwrap_err();
+        assert!(wrong[0].contains(part), "{wrong:?}");
+    }
+    let said = said_about("[providers.sim]\n\nallow_cidr = [\"localhost\"]\n");
+    assert!(
+        said[0].starts_with("meterline.toml:3: providers.sim.allow_cidr[0]: "),
+        "{said:?}"
+    );
 }

@@ -5,8 +5,8 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::{AccountId, JobId};
 use meterline::domain::job::State;
 use meterline::store::{
-    Error, FailOutcome, GrantKind, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven, Store,
-    SubmitRefusal,
+    Error, FailOutcome, FreezeAct, GrantKind, Payer, Redrive, RedriveOutcome, RedriveRefusal,
+    Redriven, Scope, Store, SubmitRefusal,
 };
 
 use crate::support::*;
@@ -237,9 +237,9 @@ async fn promise_09_the_account_pays_only_under_the_rules_of_every_job() {
         RedriveRefusal::Submit(SubmitRefusal::Insufficient { .. })
     ));
     for payer in [Payer::Account, Payer::House] {
-        raw.run::<()>(&["HSET", &key("acct", "acme"), "state", "frozen"])
+        raw.run::<()>(&["HSET", &key("acct", "acme"), "state", "closed"])
             .await;
-        let closed = submit(SubmitRefusal::AccountClosed("frozen".to_owned()));
+        let closed = submit(SubmitRefusal::AccountClosed("closed".to_owned()));
         assert_eq!(refused(&store, &dead, payer).await, closed);
         raw.run::<()>(&["HSET", &key("acct", "acme"), "state", "open"])
             .await;
@@ -476,4 +476,32 @@ async fn a_failed_redrive_is_a_dead_letter_of_its_own() {
     );
     assert_eq!(balance(&store, &acme).await, (65, 35));
     assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn promise_11_what_is_frozen_gets_no_job_again_whoever_pays() {
+    for scope in [Scope::Account(account("acme")), Scope::Partition(0)] {
+        let (store, raw) = store_and_raw(options()).await;
+        let acme = funded(&store, "acme", 100).await;
+        let dead = dead_letter(&store, &acme, 35).await;
+        let act = |operation: &str| FreezeAct {
+            scope: scope.clone(),
+            reason: "chargeback".to_owned(),
+            actor: "ann".to_owned(),
+            operation: operation.parse().expect("an operation id"),
+        };
+        store.freeze(&act("f"), &[]).await.expect("freeze");
+        let before = raw.dump().await;
+        for payer in [Payer::Account, Payer::House] {
+            let refusal = refused(&store, &dead, payer).await;
+            let RedriveRefusal::Submit(SubmitRefusal::Frozen { reason, .. }) = refusal else {
+                panic!("{refusal:?}")
+            };
+            assert_eq!(reason, "chargeback");
+        }
+        assert_eq!(raw.dump().await, before);
+        store.clear(&act("c")).await.expect("clear");
+        redriven(&store, &dead, Payer::House).await;
+        assert_sound(&store).await;
+    }
 }

@@ -54,7 +54,7 @@ async fn promise_06_cancelling_a_deferred_job_leaves_what_the_provider_still_doe
     assert_eq!(balance(&store, &acme).await, (100, 0));
     let open = store.obligations().await.expect("obligations");
     assert_eq!(open.len(), 1);
-    assert!(open[0]["work"].contains("Handle"));
+    assert!(open[0].work.contains("Handle"));
     tick(&store.at(T0 + 5_000)).await;
     assert!(claim(&store, "w1", 10).await.is_empty());
     assert_sound(&store).await;

@@ -81,8 +81,8 @@ async fn promise_06_a_job_that_runs_out_of_time_leaves_what_the_provider_still_d
     assert_eq!(tick(&late).await, 1);
     let open = late.obligations().await.expect("obligations");
     assert_eq!(open.len(), 1);
-    assert_eq!(open[0]["why"], "timed_out");
-    assert!(open[0]["work"].contains("Handle"));
+    assert_eq!(open[0].why, "timed_out");
+    assert!(open[0].work.contains("Handle"));
     assert_sound(&late).await;
 }
 

@@ -233,9 +233,9 @@ async fn promise_06_a_submission_without_a_verdict_outlives_its_job() {
         fail(&store, &job, &without_verdict(once_more)).await;
         let open = store.obligations().await.expect("obligations");
         assert_eq!(open.len(), 1, "{once_more:?}");
-        assert_eq!(open[0]["job"], job.job.as_str());
-        assert_eq!(open[0]["submission"], "1");
-        assert!(open[0]["work"].contains("Handle"), "{:?}", open[0]);
+        assert_eq!(open[0].job, job.job);
+        assert_eq!(open[0].submission, 1);
+        assert!(open[0].work.contains("Handle"), "{:?}", open[0]);
         assert_sound(&store).await;
     }
 }

@@ -62,7 +62,7 @@ pub(super) async fn preview(
 ) -> Result<Preview, Failure> {
     let mut preview = Preview::default();
     let mut purses: HashMap<AccountId, Purse> = HashMap::new();
-    let mut partition = None;
+    let (mut partition, mut stands_still) = (None, false);
     let mut walk = Walk::over(store, selection);
     while let Some(step) = walk.next().await? {
         let Some(letter) = step.letter else {
@@ -74,10 +74,17 @@ pub(super) async fn preview(
         if changed && matches!(selection, Selection::Fitting(_)) {
             preview.close(purses.drain());
         }
+        if changed {
+            let frozen = store.frozen(step.job.partition()).await?;
+            stands_still = frozen.iter().any(|one| one.account.is_none());
+        }
         let purse = match purses.entry(letter.account.clone()) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::hash_map::Entry::Vacant(new) => {
-                let purse = open(store, new.key()).await?;
+                let mut purse = open(store, new.key()).await?;
+                if stands_still {
+                    purse.short.state = "frozen with its whole partition".to_owned();
+                }
                 new.insert(purse)
             }
         };

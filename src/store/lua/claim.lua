@@ -1,10 +1,11 @@
 #!lua flags=allow-oom
 -- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
--- uses: base, account, hold, queue, job
+-- uses: base, account, hold, queue, job, acts, frozen
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS
--- replies: lost | claimed {job...} {last id of each stream} ended more
+-- replies: lost | claimed {job...} {last id of each stream} ended more reason
+--          (ended counts what was dropped or put off; reason is why the whole partition is frozen, or '')
 -- invariant: a job that is handed out is running under this worker and no other token is valid.
 --
 -- This is the one script that learns its keys by its first write (reading from the group). An entry
@@ -59,6 +60,14 @@ local function start(stream, entry, id)
     ended = ended + 1
     return nil
   end
+  if is_frozen(part, job.account) then -- guard: claim_frozen
+    drop_entry(job)
+    redis.call('HSET', key('job', id), 'state', 'scheduled', 'stream', '', 'entry', '', 'due_at', int(part.now + PARK_MS))
+    park(part, job)
+    event(part, id, job.account, 'deferred', 'frozen')
+    ended = ended + 1
+    return nil
+  end
   local token = int(job.takes + 1) .. '-' .. ARGV[4]
   local deadline = job.deadline_at
   if deadline == 0 then
@@ -78,7 +87,8 @@ end
 
 local jobs = {}
 local function is_full() return #jobs >= 100 or ended >= 100 end
-for q = 0, (#KEYS - 3) / 4 - 1 do
+local queues = part.frozen and 0 or (#KEYS - 3) / 4 -- guard: claim_frozen_partition
+for q = 0, queues - 1 do
   local free = tonumber(ARGV[6 + q * 2 + 1])
   local order = ARGV[5] == '1' and { 0, 3, 2, 1 } or { 0, 1, 2, 3 } -- guard: low_never_starves
   for _, class in ipairs(order) do
@@ -96,4 +106,4 @@ for q = 0, (#KEYS - 3) / 4 - 1 do
     end
   end
 end
-return { 'claimed', jobs, cursors, int(ended), is_full() and '1' or '' }
+return { 'claimed', jobs, cursors, int(ended), is_full() and '1' or '', part.frozen or '' }

@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds a job's ceiling and queues the job, both or neither.
--- uses: base, account, hold, queue, admission
+-- uses: base, account, hold, queue, acts, frozen, admission
 -- KEYS 1 part:meta  2 acct  3 grants  4 job  5 payload  6 idem  7 quote  8 active  9 lane  10 ready
 --      11 timeline  12 jobs (of the account)  13 part:deadlines  14 part:due  15 part:journal
 --      16 part:events  17 part:queues  18 part:lanes
@@ -9,7 +9,7 @@
 --      15 delay_ms  16 max_active (default)  17 open jobs at most (this partition)
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
---          | unknown_account | account_closed state | quote_expired | above_max ceiling_ucr
+--          | unknown_account | frozen what reason | account_closed state | quote_expired | above_max ceiling_ucr
 --          | queue_full | lane_full | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 
@@ -24,6 +24,9 @@ end
 local part = load_part()
 local acct = load_account(account)
 if not acct then return { 'unknown_account' } end
+if part.frozen or acct.state == 'frozen' then -- guard: submit_frozen
+  return { 'frozen', part.frozen and '*' or account, frozen_reason(part, account) or '' }
+end
 if acct.state ~= 'open' then return { 'account_closed', acct.state } end -- guard: account_open
 local quoted_until = ARGV[21] ~= '' and tonumber(redis.call('HGET', KEYS[7], 'expires_at') or '0') or math.huge
 if quoted_until <= part.now then return { 'quote_expired' } end -- guard: quote_alive

@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
 -- tick: everything that falls due by itself, in bounded batches.
--- uses: base, account, hold, queue, job, upkeep
+-- uses: base, account, hold, queue, job, upkeep, acts, frozen, clock
 -- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
---      7 part:dead  8 part:lanes  9 part:queues  10 part:gone
+--      7 part:dead  8 part:lanes  9 part:queues  10 part:gone  11 part:leases
 -- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema
 --      8 partitions  9 '1' = again at once, because the last batch was full
--- replies: recent | ticked due ended expired forgotten admitted more
+-- replies: recent | ticked due ended expired forgotten admitted more set_back_ms
 -- invariant: every job that is past its deadline ends refunded, whoever died.
 
 local part, batch = load_part(), tonumber(ARGV[6])
+local was_set = set_clock_back(part)
 local now, lease_ms = part.now, tonumber(ARGV[3])
 if ARGV[9] == '' and now - part.tick_ms < tonumber(ARGV[2]) / 2 then return { 'recent' } end
 local function due_members(zset, before) return redis.call('ZRANGEBYSCORE', zset, '-inf', int(before), 'LIMIT', 0, batch) end
-local more = false
 
 -- point of no return
 -- After an outage workers get one whole lease to speak up before anybody is taken for dead.
@@ -20,6 +20,8 @@ if part.tick_ms == 0 or now - part.tick_ms > lease_ms / 2 then -- guard: tick_aw
   redis.call('HSET', KEYS[1], 'reap_after_ms', int(now + lease_ms))
 end
 redis.call('HSET', KEYS[1], 'tick_ms', int(now), 'last_ms', int(now), 'schema', ARGV[7], 'partitions', ARGV[8])
+
+local more = mend_clocks(part, KEYS[11], lease_ms, batch)
 
 -- 1. Deadlines before anything is made ready: what is over is not handed out again.
 local over = due_members(KEYS[3], now) -- guard: tick_deadline
@@ -34,6 +36,13 @@ for _, id in ipairs(over) do
     else -- nothing was written: one job that does not add up must not keep the others open
       redis.call('ZADD', KEYS[3], int(now + GRACE_MS / 24), id)
       event(part, id, job.account, 'unsound', '')
+      redis.call('SADD', key('parked', job.account), id)
+      if not redis.call('HGET', PREFIX .. 'part:frozen', job.account) then -- guard: unsound_freezes
+        local reason = 'job ' .. id .. ' does not add up'
+        freeze(part, job.account, { actor = 'sweep', reason = reason, op = '',
+          differed = cjson.encode({ reason .. ': ' .. tostring(plan) }),
+          state = redis.call('HGET', key('acct', job.account), 'state') or nil })
+      end
     end
   else
     redis.call('ZREM', KEYS[3], id)
@@ -45,7 +54,9 @@ local due = due_members(KEYS[2], now)
 for _, id in ipairs(due) do
   local job = load_job(id)
   redis.call('ZREM', KEYS[2], id)
-  if job and job.state == 'scheduled' then -- guard: due_scheduled
+  if job and job.state == 'scheduled' and is_frozen(part, job.account) then -- guard: due_frozen
+    park(part, job)
+  elseif job and job.state == 'scheduled' then -- guard: due_scheduled
     if redis.call('SISMEMBER', active_key(job.account, job.queue), id) == 1 then
       enqueue(id, job.queue, job.stage ~= '' and 'resume' or job.class)
     else
@@ -91,5 +102,5 @@ for _, worker in ipairs(due_members(KEYS[7], now - GRACE_MS)) do redis.call('ZRE
 local admitted = 0
 for _, lane in ipairs(redis.call('ZRANGE', KEYS[8], 0, 9)) do admitted = admitted + repair_lane(part, lane) end
 
-more = #over >= batch or #due >= batch or #expiring >= batch or forgotten >= batch
-return { 'ticked', int(#due), int(#over), int(#expiring), int(forgotten), int(admitted), more and '1' or '' }
+more = more or #over >= batch or #due >= batch or #expiring >= batch or forgotten >= batch
+return { 'ticked', int(#due), int(#over), int(#expiring), int(forgotten), int(admitted), more and '1' or '', was_set and int(part.ahead_ms) or '0' }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use meterline::provider::{Answer, Output, SubmitError, SubmitRequest};
+use meterline::domain::failure::FailureClass;
+use meterline::provider::{Answer, CancelOutcome, Output, SubmitError, SubmitRequest};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::scripted::{Act, Scripted};
-use super::{accepted, params, shipped, submit, submit_params, variant};
+use super::{accepted, load, params, shipped, submit, submit_params, variant};
 
 #[tokio::test]
 async fn an_accepted_submit_gives_a_handle_with_the_urls_of_the_answer() {
@@ -226,10 +227,65 @@ async fn every_submit_has_a_connection_of_its_own_and_polls_share_one() {
 }
 
 #[tokio::test]
-async fn a_synchronous_provider_that_does_not_finish_leaves_the_outcome_open() {
+async fn work_that_goes_on_under_our_key_is_asked_for_by_the_same_submit() {
     let server = Scripted::start(|_, _| Act::json(200, &json!({"status": "running"}))).await;
-    let error = submit(&shipped("sim-sync", &server.url)).await.unwrap_err();
+    let submitted = submit(&shipped("sim-sync", &server.url)).await.unwrap();
+    assert_eq!(submitted.answer, Answer::Pending { progress: None });
+    assert_eq!(submitted.handle.unwrap().poll_url, None);
+    // Where a take-over does not submit again, nothing could ever ask for it.
+    let files = [("variant", "extends = \"sim-sync\"\nattach = \"none\"")];
+    let engine = load(&files, &server.url).get("variant").unwrap();
+    let error = submit(&engine).await.unwrap_err();
     assert!(matches!(error, SubmitError::UnknownOutcome(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_synchronous_answer_that_is_too_large_is_not_asked_for_again() {
+    let body = "x".repeat(5_000).into_bytes();
+    let server = Scripted::start(move |_, _| Act::Answer {
+        status: 200,
+        headers: vec![],
+        body: body.clone(),
+    })
+    .await;
+    let files = [(
+        "variant",
+        "extends = \"sim-sync\"\nresponse_max_bytes = 4096",
+    )];
+    let engine = load(&files, &server.url).get("variant").unwrap();
+    let Answer::Failed(failure) = submit(&engine).await.unwrap().answer else {
+        panic!("a failure")
+    };
+    assert_eq!(failure.class, FailureClass::ProviderFault);
+    assert_eq!(failure.message, "read an answer of more than 4096 bytes");
+}
+
+#[tokio::test]
+async fn a_synchronous_submission_can_be_stopped_by_its_key_while_it_is_waited_for() {
+    let server = Scripted::start(|_, _| Act::json(200, &json!({}))).await;
+    let cancel = "\n[cancel]\nmethod = \"POST\"\nurl = \"/stop/{{key}}\"";
+    let file = format!("extends = \"sim-sync\"{cancel}");
+    let engine = load(&[("variant", file.as_str())], &server.url)
+        .get("variant")
+        .unwrap();
+    let params = params(&json!({}));
+    let request = SubmitRequest {
+        job: "j00-a",
+        submission: 2,
+        key: "j00-a-2",
+        model: "model-1",
+        kind: "video",
+        params: &params,
+        timeout: Duration::from_secs(5),
+    };
+    let handle = engine.handle_before(&request).unwrap();
+    assert_eq!(engine.cancel(&handle).await, CancelOutcome::Requested);
+    assert_eq!(server.seen()[0].line(), "POST /stop/j00-a-2");
+    // One that is polled gives its own address for that, in its first answer.
+    for name in ["sim", "sim-sync", "sim-bytes"] {
+        let engine = shipped(name, &server.url);
+        assert_eq!(engine.handle_before(&request), None, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -61,6 +61,9 @@ pub(crate) fn options() -> Options {
         cancel_grace_ms: 10_000,
         retention_ms: 7 * 86_400_000,
         dead_letter_ms: 30 * 86_400_000,
+        opening_ms: 7 * 86_400_000,
+        journal_retention_ms: 30 * 86_400_000,
+        acts_ms: 400 * 86_400_000,
         memory_refuse_percent: 85,
     }
 }

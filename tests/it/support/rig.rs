@@ -42,13 +42,18 @@ impl Rig {
 
     /// A house on a given server.
     pub(crate) async fn on(url: String) -> Self {
+        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
+        Self::with_settings(url, &dev).await
+    }
+
+    /// A house with the catalogue and the providers of this folder.
+    pub(crate) async fn with_settings(url: String, folder: &Path) -> Self {
         // Only the first test of the process installs it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = options();
         options.cancel_grace_ms = 2_000;
         let store = Store::open(&url, options).await.expect("a store");
-        let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
-        let loaded = Settings::load(Some(&dev), []).expect("the development settings");
+        let loaded = Settings::load(Some(folder), []).expect("the settings");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");

@@ -16,10 +16,12 @@ local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 local function int(n) return string.format('%.0f', n) end
 
 local function load_part()
-  local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms')
+  local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms', 'frozen',
+    'frozen_n')
   local part = {
     epoch = v[1] or '1', seq = tonumber(v[2] or '0'), hash = v[3] or '',
     tick_ms = tonumber(v[5] or '0'), reap_after_ms = tonumber(v[6] or '0'),
+    frozen = v[7] or nil, frozen_n = tonumber(v[8] or '0'),
   }
   local now = tonumber(ARGV[1])
   if not now then
@@ -28,6 +30,7 @@ local function load_part()
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
   part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
+  part.ahead_ms = part.now - now -- lib/clock.lua says for how long
   return part
 end
 
@@ -53,6 +56,7 @@ local function journal(part, acct, kind, op, job, postings, extra)
   local rows = {}
   for id in pairs(acct.changed) do rows[#rows + 1] = '"' .. id .. '":"' .. grant_row(acct.grants[id]) .. '"' end
   table.sort(rows)
+  if part.frozen or acct.state == 'frozen' then extra = extra .. ',"frozen":true' end
   local body = '{"seq":' .. int(part.seq) .. ',"at_ms":' .. int(part.now) .. ',"kind":"' .. kind
     .. '","op":' .. cjson.encode(op) .. ',"account":"' .. acct.id .. '","account_seq":' .. int(acct.seq)
     .. ',"job":"' .. job .. '","post":[' .. table.concat(post, ',') .. '],"grants":{' .. table.concat(rows, ',') .. '}' .. extra .. '}'

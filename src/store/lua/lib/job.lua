@@ -66,7 +66,7 @@ local function commit_end(part, plan, more_fields)
   elseif job.worker ~= '' then
     redis.call('SREM', key('stops', job.worker), job.id)
   end
-  if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state) end
+  if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state == 'failed' and o.class or o.state) end
   drop_entry(job)
   redis.call('ZREM', PREFIX .. 'part:deadlines', job.id)
   redis.call('ZREM', PREFIX .. 'part:due', job.id)

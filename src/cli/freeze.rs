@@ -1,0 +1,285 @@
+//! `freeze`: what stands still, why, and letting it go on.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Call;
+use super::audit::no_partition;
+use super::failure::{Exit, Failure, Kind};
+use super::output::{rfc3339, rows, table};
+use crate::domain::ids::{AccountId, OperationId};
+use crate::ledger;
+use crate::store::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope, Store};
+
+/// Look at what is frozen, and let it go on
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  meterline freeze ls")]
+pub(super) enum Command {
+    Ls(LsArgs),
+    Partition(PartitionArgs),
+    Clear(ClearArgs),
+}
+
+/// List the accounts and partitions that are frozen, since when, by whom and why
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  meterline freeze ls --output json")]
+pub(super) struct LsArgs {}
+
+/// Freeze a whole partition: nothing new is held for any of its accounts, none of their jobs starts
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  meterline freeze partition 3 --reason \"restored from a backup\""
+)]
+pub(super) struct PartitionArgs {
+    #[arg(value_name = "N")]
+    partition: u16,
+    #[command(flatten)]
+    signed: Signed,
+}
+
+/// Let an account or a partition go on, after showing what differed
+///
+/// The partition is audited first, and what still differs is shown: such an account will be frozen
+/// again by the next audit.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline freeze clear acme --reason \"balance corrected, ticket 12\"\n  meterline freeze clear --partition 3 --reason \"journal restored\""
+)]
+pub(super) struct ClearArgs {
+    #[arg(required_unless_present = "partition")]
+    account: Option<AccountId>,
+    /// The whole partition instead of an account
+    #[arg(long, value_name = "N", conflicts_with = "account")]
+    partition: Option<u16>,
+    #[command(flatten)]
+    signed: Signed,
+}
+
+/// What every act of an operator carries.
+#[derive(Debug, clap::Args)]
+pub(super) struct Signed {
+    /// Why, for the log of acts
+    #[arg(long)]
+    reason: String,
+    /// Who does it, for the log of acts
+    #[arg(long, env = "USER", default_value = "cli")]
+    actor: String,
+    /// What makes it happen once [default: a new one]
+    #[arg(long, value_name = "ID")]
+    op_id: Option<OperationId>,
+}
+
+pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Ls(LsArgs {}) => ls(call).await,
+        Command::Partition(args) => set(call, Scope::Partition(args.partition), args.signed).await,
+        Command::Clear(args) => {
+            let scope = match (args.account, args.partition) {
+                (Some(account), None) => Scope::Account(account),
+                (_, Some(partition)) => Scope::Partition(partition),
+                (None, None) => {
+                    return Err(Failure::new(
+                        Kind::Usage,
+                        "name an account or a --partition",
+                    ));
+                }
+            };
+            clear(call, scope, args.signed).await
+        }
+    }
+}
+
+async fn ls(call: &Call) -> Result<Exit, Failure> {
+    let store = call.house()?.store().await?;
+    let mut all = Vec::new();
+    for partition in 0..store.partitions() {
+        all.extend(store.frozen(partition).await?);
+    }
+    let values: Vec<Value> = all.iter().map(frozen_json).collect();
+    call.out.show(&values, || {
+        let mut list = table(&["partition", "account", "since", "by", "reason", "differed"]);
+        for one in &all {
+            list.add_row([
+                one.partition.to_string(),
+                one.account
+                    .clone()
+                    .unwrap_or_else(|| "(all of it)".to_owned()),
+                since(one).unwrap_or_default(),
+                one.actor.clone(),
+                one.reason.clone(),
+                one.differed.join("\n"),
+            ]);
+        }
+        rows(&list, "nothing is frozen")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Freezes an account or a partition.
+pub(super) async fn set(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failure> {
+    let (store, act) = prepare(call, scope, signed).await?;
+    let outcome = store.freeze(&act, &[]).await;
+    let (frozen, status) = match outcome.map_err(|error| repeatable(error.into(), &act))? {
+        FreezeOutcome::Frozen {
+            frozen,
+            replayed: false,
+        } => (frozen, "frozen"),
+        FreezeOutcome::Frozen {
+            frozen,
+            replayed: true,
+        } => (frozen, "replayed"),
+        FreezeOutcome::Already(frozen) => (frozen, "already"),
+        FreezeOutcome::UnknownAccount => {
+            let Scope::Account(account) = &act.scope else {
+                return Err(Failure::new(Kind::StoreError, "a partition is no account"));
+            };
+            return Err(Failure::unknown_account(account));
+        }
+        FreezeOutcome::Mismatch => return Err(mismatch(&act)),
+    };
+    let mut value = frozen_json(&frozen);
+    value["status"] = json!(status);
+    value["op_id"] = json!(act.operation);
+    call.out.show(&value, || {
+        let had = match status {
+            "already" => "was frozen already",
+            "replayed" => "had been frozen under this operation id",
+            _ => "is frozen",
+        };
+        let subject = subject(&frozen);
+        format!("{subject} {had}: {} ({})", frozen.reason, frozen.actor)
+    })?;
+    Ok(Exit::Done)
+}
+
+async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failure> {
+    let (store, act) = prepare(call, scope, signed).await?;
+    let still = still_differs(&store, &act.scope).await?;
+    let outcome = store.clear(&act).await;
+    let (was, parked, replayed) = match outcome.map_err(|error| repeatable(error.into(), &act))? {
+        ClearOutcome::Cleared {
+            was,
+            parked,
+            replayed,
+        } => (was, parked, replayed),
+        ClearOutcome::NotFrozen => {
+            let what = match &act.scope {
+                Scope::Account(account) => format!("account {account}"),
+                Scope::Partition(partition) => format!("partition {partition}"),
+            };
+            return Err(Failure::new(
+                Kind::NotFrozen,
+                format!("{what} is not frozen"),
+            ));
+        }
+        ClearOutcome::Mismatch => return Err(mismatch(&act)),
+    };
+    let mut value = frozen_json(&was);
+    value["status"] = json!(if replayed { "replayed" } else { "cleared" });
+    value["op_id"] = json!(act.operation);
+    value["jobs_due"] = json!(parked);
+    value["still_differs"] = json!(still);
+    call.out
+        .show(&value, || clear_text(&was, parked, replayed, &still))?;
+    Ok(Exit::Done)
+}
+
+fn clear_text(was: &Frozen, parked: u32, replayed: bool, still: &[String]) -> String {
+    let mut text = format!(
+        "{} was frozen since {} by {}: {}",
+        subject(was),
+        since(was).unwrap_or_default(),
+        was.actor,
+        was.reason
+    );
+    for line in &was.differed {
+        text.push_str(&format!("\n  then: {line}"));
+    }
+    if still.is_empty() {
+        text.push_str("\n  now: no differences");
+    }
+    for line in still {
+        text.push_str(&format!("\n  NOW: {line}"));
+    }
+    let jobs = if parked == 1 { "job" } else { "jobs" };
+    text.push_str(match replayed {
+        true => "\nhad been cleared under this operation id",
+        false => "\ncleared",
+    });
+    text.push_str(&format!("; {parked} {jobs} that had been put off go on"));
+    if !still.is_empty() {
+        text.push_str("\nwhat still differs will be frozen again by the next audit");
+    }
+    text
+}
+
+async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, FreezeAct), Failure> {
+    if signed.reason.trim().is_empty() {
+        return Err(Failure::new(Kind::Usage, "--reason must say why"));
+    }
+    let operation = match signed.op_id {
+        Some(operation) => operation,
+        None => format!("cli-{}", uuid::Uuid::now_v7()).parse()?,
+    };
+    let store = call.house()?.store().await?;
+    if let Scope::Partition(partition) = scope
+        && partition >= store.partitions()
+    {
+        return Err(no_partition(partition, &store));
+    }
+    let act = FreezeAct {
+        scope,
+        reason: signed.reason,
+        actor: signed.actor,
+        operation,
+    };
+    Ok((store, act))
+}
+
+/// What an audit of the partition finds now about what is to be cleared, in words.
+async fn still_differs(store: &Store, scope: &Scope) -> Result<Vec<String>, Failure> {
+    let partition = match scope {
+        Scope::Account(account) => account.partition(store.partitions()),
+        Scope::Partition(partition) => *partition,
+    };
+    let report = ledger::audit_partition(store, partition)
+        .await
+        .map_err(|error| Failure::from(error).harmless())?;
+    let about = |difference: &&ledger::Difference| match scope {
+        Scope::Account(account) => difference.account.as_deref() == Some(account.as_str()),
+        Scope::Partition(_) => true,
+    };
+    let found = report.differences.iter().filter(about).take(20);
+    Ok(found.map(ToString::to_string).collect())
+}
+
+fn repeatable(failure: Failure, act: &FreezeAct) -> Failure {
+    match failure.kind() {
+        Kind::UnknownOutcome => failure
+            .and_say(&format!("repeat with --op-id {}", act.operation))
+            .with("op_id", act.operation.as_str()),
+        _ => failure,
+    }
+}
+
+fn mismatch(act: &FreezeAct) -> Failure {
+    let message = format!("operation id {} was used for something else", act.operation);
+    Failure::new(Kind::OperationMismatch, message)
+}
+
+fn frozen_json(frozen: &Frozen) -> Value {
+    let mut value = json!(frozen);
+    value["at"] = json!(since(frozen));
+    value
+}
+
+fn since(frozen: &Frozen) -> Option<String> {
+    i64::try_from(frozen.at_ms).ok().and_then(rfc3339)
+}
+
+fn subject(frozen: &Frozen) -> String {
+    match &frozen.account {
+        Some(account) => format!("account {account}"),
+        None => format!("partition {}", frozen.partition),
+    }
+}
