@@ -13,9 +13,9 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::JobId;
 use meterline::domain::job::Priority;
 use meterline::store::{
-    Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, FailOutcome,
-    Failing, GrantKind, HeartbeatOutcome, NewJob, Options, SettleOutcome, Step, Store,
-    SubmitOutcome,
+    Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, DropOutcome,
+    FailOutcome, Failing, ForceFailOutcome, GrantKind, HeartbeatOutcome, NewJob, Options, Payer,
+    Redrive, RedriveOutcome, SettleOutcome, Step, Store, SubmitOutcome,
 };
 use proptest::prelude::*;
 
@@ -87,6 +87,32 @@ impl House {
         // Mostly a recent one.
         let newest = self.claims.len().checked_sub(1)?;
         self.claims.get(newest - n % (newest + 1).min(8)).cloned()
+    }
+
+    fn job(&self, n: usize) -> Option<JobId> {
+        let n = n.checked_rem(self.jobs.len())?;
+        self.jobs.get(n).cloned()
+    }
+
+    async fn redrive(&mut self, n: usize, house: bool) -> bool {
+        let Some(dead) = self.job(n) else {
+            return true;
+        };
+        let payer = if house { Payer::House } else { Payer::Account };
+        let request = Redrive {
+            job: self.store.successor_id(&dead),
+            dead,
+            payer,
+            reason: "random".to_owned(),
+            actor: "tests".to_owned(),
+        };
+        match self.now().redrive(&request).await.expect("redrive") {
+            RedriveOutcome::Redriven(redriven) => {
+                self.jobs.push(redriven.job);
+                redriven.replayed
+            }
+            RedriveOutcome::Refused(_) => true,
+        }
     }
 
     /// Does it. Returns whether it was refused, or was said before: nothing may have changed.
@@ -177,6 +203,36 @@ impl House {
                 }
                 let outcome = cancel(&self.now(), &self.jobs[job % self.jobs.len()]).await;
                 matches!(outcome, CancelOutcome::Ended(_) | CancelOutcome::UnknownJob)
+            }
+            Act::Redrive { job, house } => self.redrive(*job, *house).await,
+            Act::Drop { job } => {
+                let Some(job) = self.job(*job) else {
+                    return true;
+                };
+                let outcome = self.now().drop_dead(&job, "random", "tests").await;
+                let outcome = outcome.expect("drop");
+                !matches!(
+                    outcome,
+                    DropOutcome::Dropped {
+                        replayed: false,
+                        ..
+                    }
+                )
+            }
+            Act::ForceFail { job, class } => {
+                let Some(job) = self.job(*job) else {
+                    return true;
+                };
+                let class = FailureClass::ALL[*class];
+                let outcome = self.now().force_fail(&job, class, "random", "tests").await;
+                let outcome = outcome.expect("force fail");
+                !matches!(
+                    outcome,
+                    ForceFailOutcome::Ended {
+                        replayed: false,
+                        ..
+                    }
+                )
             }
             Act::Beat { worker } => self.beat(*worker).await,
             Act::HandBack { worker, keep } => {
