@@ -16,7 +16,10 @@ use secrecy::SecretString;
 
 pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
-pub use settings::{Audit, Dev, Journal, Media, Provider, Queue, Redis, Settings, Store, Worker};
+pub use settings::{
+    Accounts, Audit, Dev, Journal, Media, Period, Plan, Provider, Queue, Redis, Rewards, Settings,
+    Store, Worker,
+};
 
 use crate::domain::catalogue::Catalogue;
 use crate::domain::problem::{Lines, Problem, read_table};

@@ -119,6 +119,32 @@ pub(super) enum Kind {
     ExpiredAlready,
     /// The balance would leave the range of amounts.
     Overflow,
+    /// A cap of the account would be passed.
+    CapExceeded,
+    /// Nothing is taken from a frozen account.
+    AccountFrozen,
+    /// An account with open jobs is not closed.
+    HasOpenJobs,
+    /// A kind of credit that is made by the store alone.
+    NotGrantable,
+    /// Purchased credits never expire.
+    PurchaseExpires,
+    /// The reward was taken before.
+    AlreadyTaken,
+    /// The settings give no such reward.
+    NoReward,
+    /// More than is left of a payment.
+    AbovePayment,
+    /// A job that was not charged has nothing to refund.
+    NotCaptured,
+    /// More than is left of a capture.
+    AboveCaptured,
+    /// There is nothing left to do it to.
+    Nothing,
+    /// The settings have no such plan.
+    UnknownPlan,
+    /// Nothing was granted under the payment's operation id.
+    UnknownPayment,
     /// A job that has ended cannot be cancelled.
     AlreadyEnded,
     /// The job is open, ended well, or was retried or dropped before.
@@ -177,6 +203,19 @@ impl Kind {
             Self::TooManyGrants => "too_many_grants",
             Self::ExpiredAlready => "expired_already",
             Self::Overflow => "overflow",
+            Self::CapExceeded => "cap_exceeded",
+            Self::AccountFrozen => "account_frozen",
+            Self::HasOpenJobs => "has_open_jobs",
+            Self::NotGrantable => "not_grantable",
+            Self::PurchaseExpires => "purchase_expires",
+            Self::AlreadyTaken => "already_taken",
+            Self::NoReward => "no_reward",
+            Self::AbovePayment => "above_payment",
+            Self::NotCaptured => "not_captured",
+            Self::AboveCaptured => "above_captured",
+            Self::Nothing => "nothing",
+            Self::UnknownPlan => "unknown_plan",
+            Self::UnknownPayment => "unknown_payment",
             Self::AlreadyEnded => "already_ended",
             Self::NotADeadLetter => "not_a_dead_letter",
             Self::PayerMismatch => "payer_mismatch",
@@ -212,8 +251,12 @@ impl Kind {
             | Self::DurationAboveMaximum
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
-            | Self::NoPrice => Exit::Usage,
-            Self::UnknownAccount | Self::UnknownJob | Self::UnknownProvider => Exit::NotFound,
+            | Self::NoPrice
+            | Self::UnknownPlan => Exit::Usage,
+            Self::UnknownAccount
+            | Self::UnknownJob
+            | Self::UnknownPayment
+            | Self::UnknownProvider => Exit::NotFound,
             Self::AccountClosed
             | Self::Frozen
             | Self::NotFrozen
@@ -229,6 +272,17 @@ impl Kind {
             | Self::TooManyGrants
             | Self::ExpiredAlready
             | Self::Overflow
+            | Self::CapExceeded
+            | Self::AccountFrozen
+            | Self::HasOpenJobs
+            | Self::NotGrantable
+            | Self::PurchaseExpires
+            | Self::AlreadyTaken
+            | Self::NoReward
+            | Self::AbovePayment
+            | Self::NotCaptured
+            | Self::AboveCaptured
+            | Self::Nothing
             | Self::AlreadyEnded
             | Self::NotADeadLetter
             | Self::PayerMismatch
@@ -371,6 +425,24 @@ impl From<SubmitRefusal> for Failure {
             } => of(Kind::Insufficient)
                 .with("need_ucr", need.get())
                 .with("available_ucr", available_ucr),
+            SubmitRefusal::CapExceeded {
+                period,
+                until_ms,
+                need,
+                left,
+            } => {
+                let until = i64::try_from(until_ms).ok();
+                let until = until.and_then(super::output::rfc3339);
+                let failure = of(Kind::CapExceeded);
+                match &until {
+                    Some(at) => failure.and_say(&format!("the {period} ends {at}")),
+                    None => failure,
+                }
+                .with("cap", period)
+                .with("until", until)
+                .with("need_ucr", need.get())
+                .with("left_ucr", left.get())
+            }
             SubmitRefusal::QueueFull => of(Kind::QueueFull),
             SubmitRefusal::LaneFull => of(Kind::LaneFull),
             SubmitRefusal::ForeignJob(_) => of(Kind::Usage),

@@ -37,10 +37,10 @@ pub(super) struct PartitionArgs {
     signed: Signed,
 }
 
-/// Let an account or a partition go on, after showing what differed
+/// Let an account or a partition go on; shows what had differed, and what still does
 ///
-/// The partition is audited first, and what still differs is shown: such an account will be frozen
-/// again by the next audit.
+/// What an audit of the partition still finds will be frozen again by the next round of the continuous
+/// audit.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  meterline freeze clear acme --reason \"balance corrected, ticket 12\"\n  meterline freeze clear --partition 3 --reason \"journal restored\""
@@ -97,7 +97,7 @@ async fn ls(call: &Call) -> Result<Exit, Failure> {
     }
     let values: Vec<Value> = all.iter().map(frozen_json).collect();
     call.out.show(&values, || {
-        let mut list = table(&["partition", "account", "since", "by", "reason", "differed"]);
+        let mut list = table(&["partition", "account", "since", "by", "reason"]);
         for one in &all {
             list.add_row([
                 one.partition.to_string(),
@@ -107,7 +107,6 @@ async fn ls(call: &Call) -> Result<Exit, Failure> {
                 since(one).unwrap_or_default(),
                 one.actor.clone(),
                 one.reason.clone(),
-                one.differed.join("\n"),
             ]);
         }
         rows(&list, "nothing is frozen")
@@ -154,7 +153,6 @@ pub(super) async fn set(call: &Call, scope: Scope, signed: Signed) -> Result<Exi
 
 async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failure> {
     let (store, act) = prepare(call, scope, signed).await?;
-    let still = still_differs(&store, &act.scope).await?;
     let outcome = store.clear(&act).await;
     let (was, parked, replayed) = match outcome.map_err(|error| repeatable(error.into(), &act))? {
         ClearOutcome::Cleared {
@@ -174,6 +172,7 @@ async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failur
         }
         ClearOutcome::Mismatch => return Err(mismatch(&act)),
     };
+    let still = still_differs(&store, &act.scope).await?;
     let mut value = frozen_json(&was);
     value["status"] = json!(if replayed { "replayed" } else { "cleared" });
     value["op_id"] = json!(act.operation);
@@ -185,32 +184,27 @@ async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failur
 }
 
 fn clear_text(was: &Frozen, parked: u32, replayed: bool, still: &[String]) -> String {
-    let mut text = format!(
-        "{} was frozen since {} by {}: {}",
+    let since = since(was).unwrap_or_default();
+    let mut lines = vec![format!(
+        "{} had been frozen since {since} by {}: {}",
         subject(was),
-        since(was).unwrap_or_default(),
         was.actor,
         was.reason
-    );
-    for line in &was.differed {
-        text.push_str(&format!("\n  then: {line}"));
-    }
-    if still.is_empty() {
-        text.push_str("\n  now: no differences");
-    }
-    for line in still {
-        text.push_str(&format!("\n  NOW: {line}"));
-    }
-    let jobs = if parked == 1 { "job" } else { "jobs" };
-    text.push_str(match replayed {
-        true => "\nhad been cleared under this operation id",
-        false => "\ncleared",
+    )];
+    lines.extend(was.differed.iter().map(|line| format!("  then: {line}")));
+    lines.extend(still.iter().map(|line| format!("  NOW: {line}")));
+    lines.push(match (replayed, parked) {
+        (true, _) => "it was cleared before, under this operation id".to_owned(),
+        (false, 0) => "it goes on".to_owned(),
+        (false, 1) => "it goes on, and so does 1 job that had been put off".to_owned(),
+        (false, n) => format!("it goes on, and so do {n} jobs that had been put off"),
     });
-    text.push_str(&format!("; {parked} {jobs} that had been put off go on"));
-    if !still.is_empty() {
-        text.push_str("\nwhat still differs will be frozen again by the next audit");
-    }
-    text
+    lines.push(if still.is_empty() {
+        "an audit finds no differences".to_owned()
+    } else {
+        "what still differs will be frozen again by the next audit".to_owned()
+    });
+    lines.join("\n")
 }
 
 async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, FreezeAct), Failure> {
@@ -250,7 +244,7 @@ async fn still_differs(store: &Store, scope: &Scope) -> Result<Vec<String>, Fail
         Scope::Partition(_) => true,
     };
     let found = report.differences.iter().filter(about).take(20);
-    Ok(found.map(ToString::to_string).collect())
+    Ok(found.map(ledger::Difference::with_account).collect())
 }
 
 fn repeatable(failure: Failure, act: &FreezeAct) -> Failure {

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 
 use super::failure::Failure;
 use crate::config::{self, Flag, Loaded, Settings};
+use crate::domain::credits::Ucr;
 use crate::producer::Producer;
 use crate::store::{ConnectionOptions, Options, Store};
 
@@ -55,6 +56,7 @@ pub(super) fn store_options(settings: &Settings) -> Options {
         queue_room: store.queue_room,
         lane_max: store.lane_max,
         max_active: store.max_active,
+        low_balance: Ucr::from_credits(settings.accounts.low_balance_credits),
         payload_max_bytes: store.payload_max_bytes,
         grants_max: store.grants_max,
         schedule_ahead_ms: store.schedule_ahead_ms,

@@ -241,6 +241,11 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Freeze(_)
         | Command::Config(_) => LevelFilter::WARN,
     });
+    let has_csv = matches!(command, Command::Account(account::Command::Statement(_)));
+    if call.out.format() == Format::Csv && !has_csv {
+        let message = "only account statement writes csv: leave --output out, or use json";
+        return Err(Failure::new(Kind::Usage, message));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -17,6 +17,8 @@ pub(super) enum Format {
     Table,
     /// For programs: one document a line, amounts as whole micro-credits.
     Json,
+    /// For spreadsheets: account statement only.
+    Csv,
 }
 
 /// Prints results on stdout and failures on stderr.
@@ -28,6 +30,10 @@ pub(super) struct Out {
 impl Out {
     pub(super) fn new(format: Format) -> Self {
         Self { format }
+    }
+
+    pub(super) fn format(self) -> Format {
+        self.format
     }
 
     pub(super) fn is_json(self) -> bool {
@@ -42,7 +48,7 @@ impl Out {
     ) -> Result<(), Failure> {
         match self.format {
             Format::Json => self.json(value),
-            Format::Table => self.text(&text()),
+            Format::Table | Format::Csv => self.text(&text()),
         }
     }
 
@@ -67,7 +73,7 @@ impl Out {
         }
         let text = match self.format {
             Format::Json => json!({"error": failure.json()}).to_string(),
-            Format::Table => format!("{} {}", error_word(), failure.message()),
+            Format::Table | Format::Csv => format!("{} {}", error_word(), failure.message()),
         };
         note(&text);
     }

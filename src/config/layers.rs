@@ -8,7 +8,9 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::settings::{Dev, Media, Provider, Queue, Redis, Settings, Store, Worker};
+use super::settings::{
+    Accounts, Dev, Media, Plan, Provider, Queue, Redis, Rewards, Settings, Store, Worker,
+};
 use crate::domain::problem::{Lines, Problem, join, unknown_keys};
 use crate::domain::retry::Policy;
 
@@ -194,7 +196,7 @@ fn path_of_variable(name: &str) -> Vec<String> {
     let name = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
     let mut path: Vec<String> = name.split("__").map(str::to_owned).collect();
     let chosen = match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["queues" | "providers", _, ..] => Some(1),
+        ["queues" | "providers" | "plans", _, ..] => Some(1),
         ["worker", "slots", _, ..] => Some(2),
         _ => None,
     };
@@ -236,6 +238,9 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
         found.extend(match section.as_str() {
             "redis" => unknown_keys::<Redis>(section, table),
             "store" => unknown_keys::<Store>(section, table),
+            "accounts" => unknown_keys::<Accounts>(section, table),
+            "rewards" => unknown_keys::<Rewards>(section, table),
+            "plans" => unknown_in_each::<Plan>(section, table),
             "worker" => unknown_keys::<Worker>(section, table),
             "retry" => unknown_keys::<Policy>(section, table),
             "media" => unknown_keys::<Media>(section, table),

@@ -15,6 +15,9 @@ const TIME_MAX_MS: u64 = 365 * DAY_MS;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 
+/// Ten years: who wants a longer life of a reward means one that never expires.
+const REWARD_DAYS_MAX: u64 = 3_650;
+
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -27,6 +30,8 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
         found.extend(queue_clocks(name, queue));
     }
     found.extend(slots(settings));
+    found.extend(plans(settings));
+    found.extend(rewards(settings));
     found.extend(names(settings));
     found
 }
@@ -69,6 +74,9 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,
+        accounts: _,
+        rewards,
+        plans: _,
         journal,
         audit,
         worker,
@@ -106,6 +114,18 @@ fn bounds(settings: &Settings) -> Vec<Bound> {
             store.memory_refuse_percent.into(),
             1,
             99,
+        ),
+        Bound::new(
+            "rewards.signup_expires_days",
+            rewards.signup_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
+        ),
+        Bound::new(
+            "rewards.daily_expires_days",
+            rewards.daily_expires_days.into(),
+            0,
+            REWARD_DAYS_MAX,
         ),
         Bound::new("journal.opening_days", journal.opening_days, 1, 365),
         Bound::new("journal.retention_days", journal.retention_days, 1, 3_650),
@@ -212,11 +232,42 @@ fn slots(settings: &Settings) -> Vec<Problem> {
         .collect()
 }
 
+/// A plan gives something, and `none` is the word for having no plan.
+fn plans(settings: &Settings) -> Vec<Problem> {
+    let of_one = |(name, plan): (&String, &crate::config::Plan)| {
+        let path = format!("plans.{name}");
+        let bound = (!(1..=100_000).contains(&plan.max_active)).then(|| {
+            let message = format!("is {}, must be from 1 to 100000", plan.max_active);
+            Problem::new(format!("{path}.max_active"), message)
+        });
+        let taken = (name == "none")
+            .then(|| Problem::new(path.clone(), "the word none stands for having no plan"));
+        let long = (plan.price.len() > 64)
+            .then(|| Problem::new(format!("{path}.price"), "is longer than 64 bytes"));
+        bound.into_iter().chain(taken).chain(long)
+    };
+    settings.plans.iter().flat_map(of_one).collect()
+}
+
+/// A reward of every day that lives for months would leave no room for other grants.
+fn rewards(settings: &Settings) -> Option<Problem> {
+    let (days, grants_max) = (
+        settings.rewards.daily_expires_days,
+        settings.store.grants_max,
+    );
+    let message = format!(
+        "is {days}, not below store.grants_max ({grants_max}): each day of it is a live grant of its own"
+    );
+    (days > 0 && days >= grants_max).then(|| Problem::new("rewards.daily_expires_days", message))
+}
+
 fn names(settings: &Settings) -> Vec<Problem> {
     let queues = settings.queues.keys().map(|name| ("queues", name));
     let providers = settings.providers.keys().map(|name| ("providers", name));
+    let plans = settings.plans.keys().map(|name| ("plans", name));
     queues
         .chain(providers)
+        .chain(plans)
         .filter(|(_, name)| !is_name(name))
         .map(|(section, name)| {
             let message = "a name must be of small letters, digits and inner dashes, at most 40";

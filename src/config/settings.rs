@@ -22,6 +22,12 @@ pub struct Settings {
     pub redis: Redis,
     /// Limits of the store.
     pub store: Store,
+    /// What new accounts begin with.
+    pub accounts: Accounts,
+    /// Credits that accounts get by themselves.
+    pub rewards: Rewards,
+    /// Plans by name.
+    pub plans: BTreeMap<String, Plan>,
     /// How long the books are kept.
     pub journal: Journal,
     /// How often the books are checked.
@@ -89,6 +95,62 @@ pub struct Store {
     pub obligation_watch_ms: u64,
     /// Share of the store's memory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
+}
+
+/// `[accounts]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    /// Balance below which an event is written; 0 = never.
+    pub low_balance_credits: u32,
+}
+
+/// `[rewards]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewards {
+    /// Credits of a welcome; 0 = none.
+    pub signup_credits: u32,
+    /// Days of UTC until they expire, the first being today; 0 = never.
+    pub signup_expires_days: u32,
+    /// Credits of a day; 0 = none.
+    pub daily_credits: u32,
+    /// Days of UTC until they expire, the first being today; 0 = never.
+    pub daily_expires_days: u32,
+}
+
+/// `[plans.NAME]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Credits of one period; they expire with it.
+    pub credits: u32,
+    /// Active jobs of the account in one queue.
+    pub max_active: u32,
+    /// What it costs, for people to read.
+    pub price: String,
+    /// How long one payment lasts.
+    pub period: Period,
+}
+
+/// How long one payment for a plan lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    /// Until the same day of the next month, or its last one.
+    Month,
+    /// Twelve of them.
+    Year,
+}
+
+impl Period {
+    /// Months of one period.
+    pub fn months(self) -> u32 {
+        match self {
+            Self::Month => 1,
+            Self::Year => 12,
+        }
+    }
 }
 
 /// `[journal]`

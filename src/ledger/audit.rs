@@ -26,6 +26,8 @@ pub struct Report {
     pub open_holds: u64,
     /// Entries that were booked while their account or its partition was frozen.
     pub booked_while_frozen: u64,
+    /// Openings written while an account's figures were wrong: no books will begin there.
+    pub wrong_openings: u64,
     /// Everything that is not as it must be.
     pub differences: Vec<Difference>,
     /// Sum of all postings by book, of trimmed entries too; the sums add up to zero.
@@ -98,6 +100,7 @@ impl Report {
         self.entries += one.entries;
         self.open_holds += one.open_holds;
         self.booked_while_frozen += one.booked_while_frozen;
+        self.wrong_openings += one.wrong_openings;
         self.differences.extend(one.differences);
         for (book, sum) in one.books {
             *self.books.entry(book).or_default() += sum;

@@ -91,6 +91,7 @@ impl Books {
             entries: self.fold.entries,
             open_holds: open,
             booked_while_frozen: self.fold.frozen_entries,
+            wrong_openings: self.fold.wrong_openings,
             differences: in_order(differences.into_found(), found.into_found()),
             books: self.fold.books.clone(),
         })

@@ -22,16 +22,24 @@ pub struct Difference {
     pub found: String,
 }
 
+/// In words, without saying whose.
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if let Some(account) = &self.account {
-            write!(f, "{account}: ")?;
-        }
         let (what, expected, found) = (&self.what, &self.expected, &self.found);
         write!(
             f,
             "{what}: the journal says {expected}, the store holds {found}"
         )
+    }
+}
+
+impl Difference {
+    /// In words, with whose it is.
+    pub fn with_account(&self) -> String {
+        match &self.account {
+            Some(account) => format!("{account}: {self}"),
+            None => self.to_string(),
+        }
     }
 }
 
@@ -77,7 +85,7 @@ impl Differences {
 
     /// The journal's own faults.
     pub(super) fn journal(&mut self, fold: &Fold) {
-        for fault in fold.faults.iter().chain(fold.wrong_openings.values()) {
+        for fault in &fold.faults {
             self.add(&fault.account, &fault.what, &fault.expected, &fault.found);
         }
     }
@@ -119,6 +127,10 @@ impl Differences {
             has,
             gave - took,
         );
+        if shown.ucr("refunded") > shown.ucr("captured") {
+            let at_most = format!("at most {}", shown.ucr("captured"));
+            self.add(id, "refunded", at_most, shown.ucr("refunded"));
+        }
         for name in ["available", "held", "debt"] {
             if shown.ucr(name) < 0 {
                 self.add(id, name, "not below zero", shown.ucr(name));

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use sha1::{Digest, Sha1};
 
 use super::compare::row_amounts;
+use super::moved::{Moved, captured, post};
 use crate::store::{JournalBody, JournalEntry, Opening, TrimmedHead};
 
 /// Faults kept; more would say nothing more.
@@ -96,9 +97,10 @@ pub(super) struct Fold {
     pub(super) holds: BTreeMap<String, Hold>,
     pub(super) keeps_ended: bool,
     pub(super) faults: Vec<Fault>,
-    /// Openings that do not say what the entries before them do, by account: void once a later one does.
-    pub(super) wrong_openings: HashMap<String, Fault>,
-    /// The sequence of the newest wrong opening: no books can begin at or before it.
+    /// Openings that do not say what the entries before them do: figures were wrong when they were
+    /// written. Whether they still are is seen by comparing.
+    pub(super) wrong_openings: u64,
+    /// The sequence of the newest of them: no books can begin at or before it.
     pub(super) wrong_until: u64,
     /// Entries booked while something was frozen.
     pub(super) frozen_entries: u64,
@@ -178,6 +180,10 @@ impl Fold {
                 sum,
             );
         }
+        if let Some(strange) = strange_book(body) {
+            let what = format!("books of entry {} ({})", body.seq, body.kind);
+            self.fault(&body.account, what, "its own", strange);
+        }
         self.last_account.clone_from(&body.account);
         self.touched.insert(body.account.clone());
         self.frozen_entries += u64::from(body.frozen);
@@ -231,17 +237,10 @@ impl Fold {
         let is_cleared = opening.round == 0 && add_up(&body.grants, &balances);
         if balances == account.balances && (body.grants == account.grants || is_cleared) {
             account.grants.clone_from(&body.grants);
-            self.wrong_openings.remove(&body.account);
             return;
         }
-        let fault = Fault {
-            account: body.account.clone(),
-            what: format!("opening in entry {}", body.seq),
-            expected: format!("{:?} {:?}", account.balances, account.grants),
-            found: format!("{balances:?} {:?}", body.grants),
-        };
         self.wrong_until = body.seq;
-        self.wrong_openings.insert(body.account.clone(), fault);
+        self.wrong_openings += 1;
     }
 
     /// Opens a hold, or ends it.
@@ -381,18 +380,14 @@ impl AccountFold {
         sums.held += held;
         // A payment of debt is posted as plus.
         sums.debt -= debt;
-        sums.expired += post(body, "breakage");
-        match body.kind.as_str() {
-            "grant" => sums.granted += available + debt,
-            "refund" => sums.refunded += available + debt,
-            "adjust" => sums.adjusted += available + debt,
-            "settle" => sums.captured += captured(body),
-            _ => {}
-        }
+        let moved = Moved::of(body);
+        sums.granted += moved.granted;
+        sums.refunded += moved.refunded;
+        sums.adjusted += moved.adjusted;
+        sums.captured += moved.captured;
+        sums.expired += moved.expired;
         if matches!(body.kind.as_str(), "hold" | "settle" | "release") {
             self.open_ucr += held;
-            // What the house gives for one hold, and what comes back of it.
-            sums.granted -= post(body, "promo");
         }
         for (grant, row) in &body.grants {
             if is_spent(row) {
@@ -404,17 +399,29 @@ impl AccountFold {
     }
 }
 
-/// What the entry moved in a book.
-fn post(body: &JournalBody, book: &str) -> i64 {
-    body.post
-        .iter()
-        .filter(|(name, _)| name == book)
-        .fold(0, |sum, (_, delta)| sum.saturating_add(*delta))
-}
-
-/// What the account paid: the revenue without what the platform put in itself.
-fn captured(body: &JournalBody) -> i64 {
-    post(body, "revenue") + post(body, "absorbed")
+/// A book that an entry of this kind has no business with.
+fn strange_book(body: &JournalBody) -> Option<&str> {
+    let own: &[&str] = match body.kind.as_str() {
+        "open" | "set" => &[],
+        "grant" => &["world", "promo", "available", "debt"],
+        "adjust" => &["world", "available", "debt"],
+        "refund" => &["revenue", "available", "debt", "breakage"],
+        "expire" => &["available", "breakage"],
+        "hold" => &["available", "held", "promo"],
+        "settle" => &[
+            "held",
+            "revenue",
+            "absorbed",
+            "available",
+            "debt",
+            "breakage",
+            "promo",
+        ],
+        "release" => &["held", "available", "debt", "breakage", "promo"],
+        _ => return None,
+    };
+    let mut books = body.post.iter().map(|(book, _)| book.as_str());
+    books.find(|book| !own.contains(book))
 }
 
 /// Whether the rows of all grants come to what is available and held.

@@ -7,9 +7,12 @@ pub mod audit;
 mod books;
 mod compare;
 mod fold;
+mod moved;
+pub mod statement;
 mod walk;
 pub mod watch;
 
 pub use audit::{Report, audit, audit_partition, audit_partitions};
 pub use compare::Difference;
+pub use statement::{By, Line, Statement, statement};
 pub use watch::{Round, Watch};

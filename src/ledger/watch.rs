@@ -107,7 +107,7 @@ impl Watch {
         let mut report = self.look(partition, &mut led).await?;
         let mut froze = Vec::new();
         if !report.ok {
-            tracing::warn!(
+            tracing::debug!(
                 partition,
                 differences = report.differences.len(),
                 "partition {partition} differs, looking again"
@@ -189,7 +189,10 @@ impl Watch {
         let words: Vec<String> = differences
             .iter()
             .take(DIFFERENCES_KEPT)
-            .map(ToString::to_string)
+            .map(|one| match &scope {
+                Frozen::Account(_) => one.to_string(),
+                Frozen::Partition(_) => one.with_account(),
+            })
             .collect();
         let operation = format!("audit-{}", uuid::Uuid::now_v7());
         let operation = operation.parse().map_err(|error: BadId| {
@@ -213,8 +216,10 @@ impl Watch {
         let outcome = self.store.freeze(&act, &words).await?;
         let newly = match outcome {
             FreezeOutcome::Frozen { .. } => true,
-            // An account that is gone, or never was, has nothing that could be spent.
-            FreezeOutcome::Already(_) | FreezeOutcome::UnknownAccount | FreezeOutcome::Mismatch => {
+            FreezeOutcome::Already(_) | FreezeOutcome::Mismatch => false,
+            // Nothing of it could be spent, but somebody has to know.
+            FreezeOutcome::UnknownAccount => {
+                tracing::error!(scope = ?act.scope, differed = ?words, "an account is gone");
                 false
             }
         };

@@ -94,6 +94,18 @@ pub enum SubmitRefusal {
         /// What can be spent, micro-credits; negative while there is debt.
         available_ucr: i64,
     },
+    /// The account would spend more than it may in this day or month.
+    #[error("the account's cap of the {period} would be passed: {} credits are needed, {} are left", need.credits(), left.credits())]
+    CapExceeded {
+        /// `day` or `month`.
+        period: String,
+        /// When the period ends, ms since 1970.
+        until_ms: u64,
+        /// What would be held.
+        need: Ucr,
+        /// What may still be spent in it.
+        left: Ucr,
+    },
     /// The store has as many open jobs as it takes.
     #[error("the queue is full, try again later")]
     QueueFull,
@@ -439,6 +451,12 @@ pub(super) fn refusal_of(reply: &Reply) -> Result<Option<SubmitRefusal>, Error> 
             reason: reply.text(2)?,
         },
         "queue_full" => SubmitRefusal::QueueFull,
+        "cap_exceeded" => SubmitRefusal::CapExceeded {
+            period: reply.text(1)?,
+            until_ms: reply.number(2)?,
+            need: reply.number(3)?,
+            left: reply.number(4)?,
+        },
         "lane_full" => SubmitRefusal::LaneFull,
         "insufficient" => SubmitRefusal::Insufficient {
             need: reply.number(1)?,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Error, Store};
+use crate::domain::ids::AccountId;
 
 /// One entry as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct JournalBody {
     pub seq: u64,
     /// When, ms since 1970.
     pub at_ms: u64,
-    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`, `opening`.
+    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`, `adjust`, `refund`, `set`, `opening`.
     pub kind: String,
     /// Operation id, idempotency key or failure class, by kind.
     pub op: String,
@@ -42,9 +43,21 @@ pub struct JournalBody {
     /// The job's whole hold, in `settle` and `release`.
     #[serde(default)]
     pub hold_ucr: i64,
-    /// Why, in `grant`.
+    /// Why, in what operators do.
     #[serde(default)]
     pub reason: String,
+    /// The job's tool, in `settle`, `release` and `refund`.
+    #[serde(default)]
+    pub tool: String,
+    /// Grants that got credit from outside, `id=amount;...`: in `grant`, `adjust`, `refund`.
+    #[serde(default)]
+    pub given: String,
+    /// Grants that were captured from, or that a correction took from, in the same form.
+    #[serde(default)]
+    pub taken: String,
+    /// Grants whose credit expired, in the same form.
+    #[serde(default)]
+    pub lost: String,
     /// Booked while the account or its partition was frozen.
     #[serde(default)]
     pub frozen: bool,
@@ -106,6 +119,14 @@ impl JournalEntry {
     pub fn body(&self) -> Option<JournalBody> {
         serde_json::from_str(&self.body).ok()
     }
+
+    /// The body where it is about this account. Others are told apart without being understood: the
+    /// texts of a body are encoded, so that none of them can look like this member.
+    pub fn body_of(&self, account: &AccountId) -> Option<JournalBody> {
+        let member = format!("\"account\":\"{account}\"");
+        let body = self.body.contains(&member).then(|| self.body())?;
+        body.filter(|body| body.account == account.as_str())
+    }
 }
 
 impl Store {
@@ -125,29 +146,60 @@ impl Store {
             .arg("COUNT")
             .arg(limit);
         let (rows,): (Vec<Row>,) = self.read("journal", &ask).await?;
-        let full = rows.len() >= limit;
-        let entries: Vec<JournalEntry> = rows
-            .into_iter()
-            .map(|(id, fields)| {
-                let field = |name: &str| {
-                    fields
-                        .iter()
-                        .find(|(n, _)| n == name)
-                        .map(|(_, v)| v.clone())
-                        .unwrap_or_default()
-                };
-                JournalEntry {
-                    id,
-                    body: field("b"),
-                    hash: field("h"),
-                }
-            })
-            .collect();
-        let next = entries
-            .last()
-            .filter(|_| full)
-            .map(|entry| format!("({}", entry.id));
-        Ok(JournalPage { entries, next })
+        Ok(page(rows, limit))
+    }
+
+    /// A page of a partition's journal backwards, from an id on (`+` for the newest); the newest
+    /// entry stands first.
+    pub async fn journal_backwards(
+        &self,
+        partition: u16,
+        from: &str,
+        limit: usize,
+    ) -> Result<JournalPage, Error> {
+        let mut ask = redis::pipe();
+        let stream = self.keys(partition)?.part("journal");
+        ask.cmd("XREVRANGE")
+            .arg(stream)
+            .arg(from)
+            .arg("-")
+            .arg("COUNT")
+            .arg(limit);
+        let (rows,): (Vec<Row>,) = self.read("journal", &ask).await?;
+        Ok(page(rows, limit))
+    }
+
+    /// Where to begin reading a partition's journal for all that happened at `at_ms` or later. Sequence
+    /// and time both rise, so that a search by halves finds the place in a few reads.
+    pub async fn journal_from(&self, partition: u16, at_ms: u64) -> Result<String, Error> {
+        let first = self.journal(partition, "-", 1).await?.entries;
+        let last = self.journal_backwards(partition, "+", 1).await?.entries;
+        let place = |entries: &[JournalEntry]| {
+            let (epoch, seq) = entries.first()?.id.split_once('-')?;
+            Some((epoch.to_owned(), seq.parse::<u64>().ok()?))
+        };
+        let (Some((first_epoch, mut low)), Some((epoch, mut high))) = (place(&first), place(&last))
+        else {
+            return Ok("-".to_owned());
+        };
+        if first_epoch != epoch {
+            // Only a store that was rebuilt has several; what it has is read from the start.
+            return Ok("-".to_owned());
+        }
+        // Everything before `low` is too old; `high` is the last that may be.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = self
+                .journal(partition, &format!("{epoch}-{middle}"), 1)
+                .await?;
+            let body = found.entries.first().and_then(JournalEntry::body);
+            if body.is_some_and(|body| body.at_ms < at_ms) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(format!("{epoch}-{low}"))
     }
 
     /// What was taken away from the front of a partition's journal.
@@ -179,4 +231,26 @@ impl Store {
         let ((seq, hash),): ((Option<u64>, Option<String>),) = self.read("meta", &ask).await?;
         Ok((seq.unwrap_or(0), hash.unwrap_or_default()))
     }
+}
+
+/// The rows of a stream as a page; full ones have a next.
+fn page(rows: Vec<Row>, limit: usize) -> JournalPage {
+    let full = rows.len() >= limit;
+    let entries: Vec<JournalEntry> = rows
+        .into_iter()
+        .map(|(id, fields)| {
+            let field = |name: &str| {
+                let found = fields.iter().find(|(n, _)| n == name);
+                found.map(|(_, value)| value.clone()).unwrap_or_default()
+            };
+            JournalEntry {
+                id,
+                body: field("b"),
+                hash: field("h"),
+            }
+        })
+        .collect();
+    let last = entries.last().filter(|_| full);
+    let next = last.map(|entry| format!("({}", entry.id));
+    JournalPage { entries, next }
 }

@@ -31,7 +31,11 @@ mod wake;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use accounts::{AccountView, GrantKind, GrantOutcome, GrantRequest, GrantView, Opened};
+pub use accounts::{
+    AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
+    GrantRequest, GrantView, Opened, PlanOutcome, PlanRequest, PlanView, RefundOutcome,
+    RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
+};
 pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
@@ -63,6 +67,8 @@ use keys::Keys;
 use reply::Reply;
 use scripts::Script;
 
+use crate::domain::credits::Ucr;
+
 /// The layout of keys that this version reads and writes.
 pub const SCHEMA: u32 = 1;
 
@@ -79,6 +85,8 @@ pub struct Options {
     pub lane_max: u64,
     /// Active jobs per account and queue, where the account has no number of its own.
     pub max_active: u32,
+    /// Below which balance a new account's owner is told by an event; zero = never.
+    pub low_balance: Ucr,
     /// Longest payload and longest stored result, bytes.
     pub payload_max_bytes: usize,
     /// Live grants per account.

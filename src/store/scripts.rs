@@ -7,6 +7,10 @@ const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const CLOCK: &str = include_str!("lua/lib/clock.lua");
+const CREDIT: &str = include_str!("lua/lib/credit.lua");
+const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
+const CAPS: &str = include_str!("lua/lib/caps.lua");
+const OPERATION: &str = include_str!("lua/lib/operation.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
@@ -83,6 +87,10 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "account" => ACCOUNT,
             "acts" => ACTS,
             "clock" => CLOCK,
+            "credit" => CREDIT,
+            "calendar" => CALENDAR,
+            "caps" => CAPS,
+            "operation" => OPERATION,
             "frozen" => FROZEN,
             "hold" => HOLD,
             "opening" => OPENING,
@@ -124,7 +132,13 @@ macro_rules! registry {
 registry! {
     INIT = "init";
     ACCOUNT_OPEN = "account";
+    ACCOUNT_SET = "account_set";
+    ACCOUNT_STATE = "account_state";
     GRANT = "grant";
+    REWARD = "reward";
+    ADJUST = "adjust";
+    REFUND = "refund";
+    PLAN = "plan";
     QUOTE = "quote";
     SUBMIT = "submit";
     CLAIM = "claim";

@@ -5,6 +5,7 @@ mod batch;
 mod dead;
 mod freezing;
 mod lost_answers;
+mod money;
 mod obligations;
 mod providers;
 mod refusals;

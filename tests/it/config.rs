@@ -92,9 +92,9 @@ fn every_key_of_the_built_in_file_is_explained_with_its_default() {
     }
     let file: toml::Table = toml::from_str(DEFAULT_SETTINGS).unwrap();
     assert_eq!(
-        seen + 1,
+        seen + 2,
         keys_of(file).len(),
-        "all keys but the empty [providers]"
+        "all keys but the empty [plans] and [providers]"
     );
 }
 

@@ -306,7 +306,15 @@ async fn promise_11_a_job_that_does_not_add_up_freezes_its_account_until_it_is_r
     assert_eq!(money(&store, &acme).await.state, "frozen");
 
     let _: i64 = raw.run(&["HSET", &key("grants", "acme"), "g1", &row]).await;
+    // An hour later it is tried again, in vain; what stood there before the freeze is still known.
+    let over = over + 3_600_001;
+    let _: i64 = raw.run(&["HDEL", &key("grants", "acme"), "g1"]).await;
+    tick(&store.at(over)).await;
+    let acts = store.acts(0, "-", 10).await.expect("acts");
+    assert_eq!(acts.len(), 1, "it is frozen once");
+    let _: i64 = raw.run(&["HSET", &key("grants", "acme"), "g1", &row]).await;
     clear(&store.at(over + 1_000), only("acme")).await;
+    assert_eq!(money(&store, &acme).await.state, "open");
     assert_eq!(tick(&store.at(over + 2_000)).await, 1);
     assert_eq!(state_of(&store, &job).await, "timed_out");
     assert_eq!(balance(&store, &acme).await, (50, 0));

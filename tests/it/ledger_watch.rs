@@ -256,6 +256,13 @@ async fn one_process_audits_a_partition_and_another_takes_over_when_it_falls_sil
     assert_eq!(first.round(0).await.expect("a round"), Round::Follows);
     let last = store.last_audit(0).await.expect("audit").expect("one");
     assert_eq!((last.auditor.as_str(), last.at_ms), ("a2", T0 + 60_000));
+    // Only the leader's word is kept, also when nobody leads any more.
+    for later_ms in [60_001, 500_000] {
+        let later = store.at(T0 + later_ms);
+        let kept = later.keep_audit(0, "a3", "{}", true, 9, 0).await;
+        assert!(!kept.expect("an answer"));
+    }
+    assert_eq!(store.last_audit(0).await.expect("audit"), Some(last));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,9 +13,10 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::JobId;
 use meterline::domain::job::Priority;
 use meterline::store::{
-    Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, DropOutcome,
-    FailOutcome, Failing, ForceFailOutcome, GrantKind, HeartbeatOutcome, NewJob, Options, Payer,
-    Redrive, RedriveOutcome, SettleOutcome, Step, Store, SubmitOutcome,
+    AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, Correction,
+    DeferOutcome, DropOutcome, FailOutcome, Failing, ForceFailOutcome, GrantKind, HeartbeatOutcome,
+    NewJob, Options, Payer, Redrive, RedriveOutcome, RefundOutcome, SettleOutcome, Step, Store,
+    SubmitOutcome, Term, TermOutcome,
 };
 use proptest::prelude::*;
 
@@ -135,6 +136,30 @@ impl House {
                     .owe(&account(ACCOUNTS[*n]), i64::from(*credits) * 1_000_000)
                     .await;
                 false
+            }
+            Act::Adjust { account, credits } => self.adjust(*account, *credits).await,
+            Act::Refund { job, credits } => self.refund(*job, *credits).await,
+            Act::Cap {
+                account: n,
+                credits,
+            } => {
+                let caps = Term::Caps {
+                    day: Some(Ucr::from_credits(*credits)),
+                    month: None,
+                };
+                self.set(*n, caps).await
+            }
+            Act::Limit {
+                account: n,
+                n: limit,
+                of_queue,
+            } => {
+                let term = if *of_queue {
+                    Term::QueueMaxActive("video".to_owned(), *limit)
+                } else {
+                    Term::MaxActive(*limit)
+                };
+                self.set(*n, term).await
             }
             Act::Submit {
                 account,
@@ -277,6 +302,70 @@ impl House {
         give(&self.now(), &id, credits, KINDS[kind], expires, &operation).await;
     }
 
+    async fn adjust(&mut self, n: usize, credits: i64) -> bool {
+        self.operations += 1;
+        let amount = Ucr::from_credits(u32::try_from(credits.abs()).expect("small"));
+        let correction = if credits > 0 {
+            Correction::Up(amount)
+        } else {
+            Correction::Down(amount)
+        };
+        let operation = format!("op-{}", self.operations);
+        let id = account(ACCOUNTS[n]);
+        let outcome = adjust(&self.now(), &id, correction, &operation).await;
+        !matches!(outcome, AdjustOutcome::Adjusted { .. })
+    }
+
+    async fn refund(&mut self, job: usize, credits: Option<u32>) -> bool {
+        if self.jobs.is_empty() {
+            return true;
+        }
+        self.operations += 1;
+        let job = &self.jobs[job % self.jobs.len()];
+        let operation = format!("op-{}", self.operations);
+        let outcome = refund(&self.now(), job, credits, &operation).await;
+        !matches!(outcome, RefundOutcome::Refunded { .. })
+    }
+
+    async fn set(&mut self, n: usize, term: Term) -> bool {
+        let outcome = set(&self.now(), &account(ACCOUNTS[n]), term).await;
+        !matches!(
+            outcome,
+            TermOutcome::Set {
+                replayed: false,
+                ..
+            }
+        )
+    }
+
+    /// What counts against the caps of the day is what was held in it, less what came back.
+    async fn assert_counted(&self) {
+        for name in ACCOUNTS {
+            let view = money(&self.now(), &account(name)).await;
+            let day = self.now_ms - self.now_ms % 86_400_000;
+            let mut spent = 0;
+            for id in self.jobs.iter().collect::<BTreeSet<_>>() {
+                let job = self.store.job(id).await.expect("job");
+                let Some(job) = job else {
+                    return; // forgotten: what it was charged counts on
+                };
+                // What the house pays counts against nobody's cap.
+                if job.text("account") != name || job.text("payer") == "house" {
+                    continue;
+                }
+                if u64::try_from(job.number("created_at")).expect("a time") >= day {
+                    let ended = !job.text("finished_at").is_empty();
+                    spent += if ended {
+                        job.number("captured_ucr") - job.number("refunded_ucr")
+                    } else {
+                        job.number("hold_ucr")
+                    };
+                }
+            }
+            assert_eq!(view.day.spent_ucr, spent, "{name}");
+        }
+    }
+
     fn new_job(&self, n: usize, credits: u32, priority: usize, delay_s: u64, key: u32) -> NewJob {
         let key = (key < 15).then(|| format!("click-{key}").parse().expect("a key"));
         NewJob {
@@ -402,7 +491,7 @@ impl House {
                 active.remove(name).unwrap_or_default(),
                 "active jobs of {name}"
             );
-            assert!(members.len() <= 3, "{name} has {members:?}");
+            assert!(members.len() <= 4, "{name} has {members:?}");
         }
     }
 
@@ -470,10 +559,12 @@ async fn live(acts: &[Act]) {
         if n % 16 == 15 {
             assert_sound(&house.now()).await;
             house.assert_placed().await;
+            house.assert_counted().await;
         }
     }
     assert_sound(&house.now()).await;
     house.assert_placed().await;
+    house.assert_counted().await;
     house.assert_all_ends().await;
 }
 

@@ -37,7 +37,8 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The account's newest entries, oldest first. Reads the whole journal of the account's partition.
+/// The account's newest entries, oldest first. Reads backwards from the end of its partition's journal,
+/// no further than to where the account was opened.
 async fn newest(
     store: &Store,
     account: &AccountId,
@@ -45,14 +46,20 @@ async fn newest(
 ) -> Result<VecDeque<(String, JournalBody)>, Failure> {
     let partition = account.partition(store.partitions());
     let mut found = VecDeque::new();
-    let mut from = Some("-".to_owned());
+    let mut from = Some("+".to_owned());
     while let Some(at) = from {
-        let page = store.journal(partition, &at, PAGE).await?;
+        let page = store.journal_backwards(partition, &at, PAGE).await?;
         for entry in page.entries {
-            let body = entry.body().filter(|body| body.account == account.as_str());
-            found.extend(body.map(|body| (entry.id, body)));
-            if found.len() > limit {
-                found.pop_front();
+            let Some(body) = entry.body_of(account) else {
+                continue;
+            };
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            let is_first = body.account_seq == 1;
+            found.push_front((entry.id, body));
+            if is_first {
+                return Ok(found);
             }
         }
         from = page.next;

@@ -50,6 +50,7 @@ pub(in crate::cli) fn brief(view: &JobView) -> Value {
         "hold_ucr": view.number("hold_ucr"),
         "captured_ucr": view.number("captured_ucr"),
         "released_ucr": view.number("released_ucr"),
+        "refunded_ucr": view.number("refunded_ucr"),
         "absorbed_ucr": view.number("absorbed_ucr"),
         "measured_ms": view.maybe("measured_ms"),
         "billable_ms": view.maybe("billable_ms"),
@@ -122,6 +123,7 @@ fn text(view: &JobView, value: &Value, timeline: &[TimelineEvent]) -> String {
         ("held", "hold_ucr"),
         ("charged", "captured_ucr"),
         ("given back", "released_ucr"),
+        ("refunded", "refunded_ucr"),
     ] {
         facts.add_row([name.to_owned(), credits(view.number(field))]);
     }

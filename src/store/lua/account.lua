@@ -3,6 +3,7 @@
 -- uses: base, account
 -- KEYS 1 part:meta  2 acct  3 grants
 -- ARGV 1 time or ''  2 account  3 max_active (0 = the default of the settings)
+--      4 threshold of its low balance, micro-credits (0 = no event)
 -- replies: created | exists
 -- invariant: an account starts with every balance at zero and one journal entry.
 
@@ -16,5 +17,7 @@ touch(PREFIX .. 'part:accounts')
 journal(part, acct, 'open', '', '', {}, '')
 commit_account(acct)
 redis.call('HSET', KEYS[2], 'state', 'open', 'max_active', ARGV[3], 'created_at', int(part.now))
+-- Nothing has fallen yet: the first event comes after the account was above the threshold once.
+if ARGV[4] ~= '0' then redis.call('HSET', KEYS[2], 'alert', ARGV[4] .. '|1') end
 redis.call('ZADD', PREFIX .. 'part:accounts', int(part.now), id)
 return { 'created' }

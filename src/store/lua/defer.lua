@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- defer: puts a job back without spending a try: limits, an open breaker, a hand-over.
--- uses: base, account, hold, queue, job
+-- uses: base, account, caps, hold, queue, job
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 delay_ms  5 reason  6 '1' = keep intent and handle (hand-over)
 -- replies: deferred due_at_ms | fenced | cancelled | timed_out

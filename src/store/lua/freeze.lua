@@ -44,7 +44,7 @@ local before = cjson.decode(row).before
 -- point of no return
 if acct then
   acct.state = before
-  -- The books begin again here: an opening that was wrong while the figures were is then void.
+  -- Rows that were changed by hand stand in the entries booked since; from here on the store's count.
   write_opening(part, acct, ARGV[6], 0)
   redis.call('HSET', key('acct', who), 'state', before)
 end
@@ -57,7 +57,7 @@ for i, id in ipairs(parked) do
   redis.call('ZADD', PREFIX .. 'part:deadlines', 'XX', 'LT', int(deadline > 0 and deadline or tonumber(clocks[i][3] or '0')), id)
 end
 redis.call('DEL', key('parked', who)) -- those above a hundred fall due by themselves within a minute
-note_act(part, ARGV[5], 'clear', who, ARGV[4], int(#parked))
+note_act(part, ARGV[5], 'clear', who, ARGV[4], int(#parked) .. ' jobs let go on')
 event(part, '', who == PARTITION and '' or who, 'cleared', ARGV[4])
 redis.call('HSET', KEYS[3], ARGV[6], 'clear|' .. who .. '|' .. int(#parked) .. '|' .. row)
 return { 'cleared', row, int(#parked) }

@@ -1,13 +1,14 @@
 #!lua
 -- redrive: takes a dead letter away and submits its job anew, both or neither, once.
--- uses: base, account, hold, queue, admission, acts, frozen
+-- uses: base, account, calendar, caps, hold, queue, admission, acts, frozen
 -- KEYS 1 part:meta  2 job (the dead one)  3 its payload  4 job (the new one)  5 its payload
 --      6 part:deadletters  7 part:finished  8 part:deadlines  9 part:journal  10 part:events  11 part:acts
 -- ARGV 1 time or ''  2 the dead job  3 the new job  4 account | house: who pays  5 queue_ttl_ms
 --      6 max_active (default)  7 open jobs at most (this partition)  8 lane at most  9 reason  10 actor
 -- replies: redriven job hold_ucr state account | replayed (the same) | payer_mismatch job payer
 --          | unknown_job | not_dead state why | job_exists | unknown_account account | frozen what reason
---          | account_closed state | overflow | queue_full | lane_full | insufficient need_ucr available_ucr
+--          | account_closed state | overflow | queue_full | lane_full
+--          | cap_exceeded day-or-month until_ms need_ucr left_ucr | insufficient need_ucr available_ucr
 -- invariant: a dead letter becomes one new job at most, at the rule, the payload and the ceiling it had;
 --            where the house pays, nothing of its credit is ever available to the account.
 
@@ -34,7 +35,7 @@ if acct.state ~= 'open' then return { 'account_closed', acct.state } end -- guar
 local r = { account = v[2], job = ARGV[3], queue = v[3], class = v[4], need = tonumber(v[5]), delay = 0,
   ttl = tonumber(ARGV[5]), max_active = tonumber(ARGV[6]), open_max = tonumber(ARGV[7]), lane_max = tonumber(ARGV[8]),
   house = payer == 'house' }
-if r.house and acct.available + acct.held + acct.granted + r.need > AMOUNT_MAX then return { 'overflow' } end -- guard: redrive_overflow
+if r.house and acct.granted + acct.refunded + math.abs(acct.adjusted) + r.need > AMOUNT_MAX then return { 'overflow' } end -- guard: redrive_overflow
 local refusal = plan_admission(part, acct, r)
 if refusal then return refusal end
 touch(KEYS[5], KEYS[7], KEYS[9], KEYS[10], KEYS[11], key('ready', r.queue .. ':' .. r.class), key('jobs', r.account),

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: ends a successful job: capture, release, acknowledge, journal, next of the lane.
--- uses: base, account, hold, queue, job
+-- uses: base, account, caps, hold, queue, job
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 captured_ucr  5 absorbed_ucr  6 measured_ms or ''
 --      7 billable_ms or ''  8 flags  9 result as JSON
@@ -33,5 +33,5 @@ touch(KEYS[3])
 -- point of no return
 commit_end(part, plan, { 'measured_ms', ARGV[6], 'billable_ms', ARGV[7], 'flags', ARGV[8] })
 if o.state ~= 'succeeded' then return { o.state } end
-redis.call('HSET', KEYS[3], 'artifact', ARGV[9])
+redis.call('HSET', KEYS[3], 'artifact', ARGV[9], 'taken', plan.trail.memo)
 return { 'settled', int(capture), int(plan.released) }

@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds a job's ceiling and queues the job, both or neither.
--- uses: base, account, hold, queue, acts, frozen, admission
+-- uses: base, account, calendar, caps, hold, queue, acts, frozen, admission
 -- KEYS 1 part:meta  2 acct  3 grants  4 job  5 payload  6 idem  7 quote  8 active  9 lane  10 ready
 --      11 timeline  12 jobs (of the account)  13 part:deadlines  14 part:due  15 part:journal
 --      16 part:events  17 part:queues  18 part:lanes
@@ -10,7 +10,8 @@
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
 --          | unknown_account | frozen what reason | account_closed state | quote_expired | above_max ceiling_ucr
---          | queue_full | lane_full | insufficient need_ucr available_ucr
+--          | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
+--          | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 
 local account, need = ARGV[2], tonumber(ARGV[5])

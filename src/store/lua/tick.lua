@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- tick: everything that falls due by itself, in bounded batches.
--- uses: base, account, hold, queue, job, upkeep, acts, frozen, clock
+-- uses: base, account, caps, hold, queue, job, upkeep, acts, frozen, clock
 -- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
 --      7 part:dead  8 part:lanes  9 part:queues  10 part:gone  11 part:leases
 -- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema
@@ -62,7 +62,7 @@ for _, id in ipairs(due) do
     else
       local front = redis.call('HGET', key('job', id), 'lane')
       enter_lane(part, id, job.account, job.queue, front or job.class)
-      commit_admit(plan_admit(job.account, job.queue, job.max_active, 0, ''))
+      commit_admit(plan_admit(job.account, job.queue, limit_now(job.account, job.queue, job.max_active), 0, ''))
     end
     event(part, id, job.account, 'due', '')
   end

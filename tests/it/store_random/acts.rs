@@ -15,6 +15,26 @@ pub(super) enum Act {
         account: usize,
         credits: u32,
     },
+    /// A correction: above zero up, else down.
+    Adjust {
+        account: usize,
+        credits: i64,
+    },
+    Refund {
+        job: usize,
+        credits: Option<u32>,
+    },
+    /// What may be spent in a day; 0 = no cap.
+    Cap {
+        account: usize,
+        credits: u32,
+    },
+    /// Active jobs; 0 = the default.
+    Limit {
+        account: usize,
+        n: u32,
+        of_queue: bool,
+    },
     Submit {
         account: usize,
         credits: u32,
@@ -88,6 +108,12 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         3 => (account.clone(), 1..40u32, 0..4usize, 0..60u64)
             .prop_map(|(account, credits, kind, lives_s)| Act::Grant { account, credits, kind, lives_s }),
         1 => (account.clone(), 1..6u32).prop_map(|(account, credits)| Act::Owe { account, credits }),
+        1 => (account.clone(), -12..6i64).prop_map(|(account, credits)| Act::Adjust { account, credits }),
+        2 => (0..40usize, prop::option::of(1..9u32)).prop_map(|(job, credits)| Act::Refund { job, credits }),
+        1 => (account.clone(), prop_oneof![1 => Just(0u32), 1 => 20..90u32])
+            .prop_map(|(account, credits)| Act::Cap { account, credits }),
+        1 => (account.clone(), 0..5u32, any::<bool>())
+            .prop_map(|(account, n, of_queue)| Act::Limit { account, n, of_queue }),
         8 => (account, 0..25u32, 0..3usize, prop_oneof![3 => Just(0u64), 1 => 1..8u64], 0..30u32)
             .prop_map(|(account, credits, priority, delay_s, key)| {
                 Act::Submit { account, credits, priority, delay_s, key }

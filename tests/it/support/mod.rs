@@ -1,6 +1,7 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
@@ -21,6 +22,7 @@ use meterline::store::{
 };
 
 pub(crate) use attempt::*;
+pub(crate) use money::*;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -52,6 +54,7 @@ pub(crate) fn options() -> Options {
         queue_room: 1_000_000,
         lane_max: 10_000,
         max_active: 20,
+        low_balance: Ucr::ZERO,
         payload_max_bytes: 65_536,
         grants_max: 64,
         schedule_ahead_ms: 7 * 86_400_000,

@@ -1,7 +1,8 @@
 -- account: an account's balances and grants in memory, and how they are written back.
 --
 -- Hash acct:<id>: available, held, debt, granted, captured, expired, refunded, adjusted (micro-credits),
--- seq (account sequence), next_grant, state, max_active.
+-- seq (account sequence), next_grant, state, max_active (0 = the default), limits (queue=n;queue=n),
+-- caps and spent (see caps), alert (threshold|1 while below it), plan, plan_price, plan_until.
 -- Hash grants:<id>: <grant> -> kind|remaining|pinned|expires_ms|age, amounts in micro-credits,
 -- expires_ms 0 = never. remaining is what can be spent; pinned belongs to open holds.
 
@@ -10,12 +11,13 @@ local TOTALS = { 'available', 'held', 'debt', 'granted', 'captured', 'expired', 
 -- nil where there is no such account.
 local function load_account(id)
   local v = redis.call('HMGET', key('acct', id), 'available', 'held', 'debt', 'granted', 'captured',
-    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active')
+    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert')
   if not v[11] then return nil end
   local acct = { id = id, grants = {}, changed = {} }
   for i, name in ipairs(TOTALS) do acct[name] = tonumber(v[i] or '0') end
   acct.seq, acct.next_grant = tonumber(v[9] or '0'), tonumber(v[10] or '1')
   acct.state, acct.max_active = v[11], tonumber(v[12] or '0')
+  acct.limits, acct.caps, acct.spent, acct.alert = v[13] or '', v[14] or '', v[15] or '', v[16] or ''
   local rows = redis.call('HGETALL', key('grants', id))
   for i = 1, #rows, 2 do
     local kind, remaining, pinned, expires, age = string.match(rows[i + 1], '^(%a+)|(%d+)|(%d+)|(%d+)|(%d+)$')
@@ -30,21 +32,41 @@ local function is_due(grant, now) return grant.expires > 0 and grant.expires <= 
 -- Takes what has expired out of the balance. Pinned slices stay: they belong to a hold.
 -- Nothing is written; the caller books `expired_now` with commit_expiry.
 local function expire_due(acct, now)
-  local total = 0
+  local total, lost = 0, {}
   for id, grant in pairs(acct.grants) do
     if is_due(grant, now) and grant.remaining > 0 then
       total = total + grant.remaining
+      lost[#lost + 1] = id .. '=' .. int(grant.remaining)
       grant.remaining = 0
       acct.changed[id] = true
     end
   end
   acct.available, acct.expired, acct.expired_now = acct.available - total, acct.expired + total, total
+  acct.now, acct.lost_now = now, lost
+end
+
+-- How many jobs of the account may be active in a queue: its number for that queue, else its own, else
+-- `default`.
+local function active_max(acct, queue, default)
+  local limit = acct.limits ~= '' and string.match(';' .. acct.limits, ';' .. string.gsub(queue, '%-', '%%-') .. '=(%d+)')
+  if limit then return tonumber(limit) end
+  return acct.max_active > 0 and acct.max_active or default
 end
 
 local function commit_expiry(part, acct)
   if acct.expired_now and acct.expired_now > 0 then
-    journal(part, acct, 'expire', '', '', { { 'available', -acct.expired_now }, { 'breakage', acct.expired_now } }, '')
+    journal(part, acct, 'expire', '', '', { { 'available', -acct.expired_now }, { 'breakage', acct.expired_now } },
+      ',"lost":"' .. table.concat(acct.lost_now, ';') .. '"')
   end
+end
+
+-- One event when what is available falls below the account's threshold, and no other until it was above.
+local function note_low(acct, row)
+  if (acct.alert or '') == '' then return end
+  local below, low_ucr = string.match(acct.alert, '|1$') ~= nil, tonumber(string.match(acct.alert, '^%d+'))
+  if below == (acct.available < low_ucr) then return end -- guard: low_once
+  row[#row + 1], row[#row + 2] = 'alert', int(low_ucr) .. (below and '|0' or '|1')
+  if not below then event({ now = acct.now }, '', acct.id, 'low_balance', int(acct.available)) end
 end
 
 -- Writes what changed. The account's next expiry stands in the partition's index for the sweep;
@@ -55,6 +77,8 @@ local function commit_account(acct)
     row[#row + 1] = name
     row[#row + 1] = int(acct[name])
   end
+  if acct.spent_changed then row[#row + 1], row[#row + 2] = 'spent', acct.spent end
+  note_low(acct, row)
   redis.call('HSET', key('acct', acct.id), unpack(row))
   local set, gone = {}, {}
   for id in pairs(acct.changed) do

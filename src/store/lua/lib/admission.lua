@@ -1,22 +1,26 @@
 -- admission: what it takes to hold credit for a job and to bring it into a queue.
 --
 -- A request `r` carries: account, job, queue, class, need (micro-credits), delay (ms), ttl (ms from when it
--- is due), max_active (where the account has no number of its own), open_max (open jobs of this
--- partition), lane_max, house (the house pays: nothing is taken from the account).
+-- is due), max_active (the default, where the account has no number of its own), open_max (open jobs of
+-- this partition), lane_max, house (the house pays: nothing is taken from the account, no cap counts it).
 
 -- Checks in memory and pins the slices. Returns a refusal, or nothing: then r has slices, max_active, due,
 -- state, and whether it is active at once. What is pinned is written by commit_admission alone.
 local function plan_admission(part, acct, r)
   if redis.call('ZCARD', PREFIX .. 'part:deadlines') >= r.open_max then return { 'queue_full' } end -- guard: queue_room
+  local spent = not r.house and spent_now(acct, part.now)
+  local capped = spent and over_cap(acct, spent, r.need)
+  if capped then return capped end
   expire_due(acct, part.now)
   if not r.house and (acct.debt > 0 or acct.available < r.need) then -- guard: sufficient
     return { 'insufficient', int(r.need), int(acct.available - acct.debt) }
   end
-  if acct.max_active > 0 then r.max_active = acct.max_active end
   local waiting = redis.call('ZCARD', lane_key(r.account, r.queue))
-  local room = waiting == 0 and redis.call('SCARD', active_key(r.account, r.queue)) < r.max_active -- guard: max_active
+  local room = waiting == 0 and redis.call('SCARD', active_key(r.account, r.queue))
+    < active_max(acct, r.queue, r.max_active) -- guard: max_active
   if r.delay == 0 and not room and waiting >= r.lane_max then return { 'lane_full' } end -- guard: lane_max
   r.slices = r.house and pin_house(acct, r.need) or pin_slices(acct, r.need)
+  r.counted_in = spent and count_hold(acct, spent, r.need) or ''
   r.due, r.state, r.active = part.now + r.delay, r.delay > 0 and 'scheduled' or 'queued', r.delay == 0 and room
 end
 
@@ -28,7 +32,7 @@ local function commit_admission(part, acct, r, fields, payload, op)
   commit_account(acct)
   local more = { 'account', r.account, 'queue', r.queue, 'class', r.class, 'hold_ucr', int(r.need), 'slices', r.slices,
     'max_active', int(r.max_active), 'created_at', int(part.now), 'due_at', int(r.due), 'ttl_at', int(r.due + r.ttl),
-    'state', r.state }
+    'state', r.state, 'counted_in', r.counted_in }
   for _, value in ipairs(more) do fields[#fields + 1] = value end
   if r.active then
     local entry = redis.call('XADD', key('ready', r.queue .. ':' .. r.class), '*', 'j', r.job)

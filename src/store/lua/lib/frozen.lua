@@ -45,7 +45,8 @@ local function freeze(part, who, o)
     count_frozen()
     if o.state then redis.call('HSET', key('acct', who), 'state', 'frozen') end
   end
-  note_act(part, o.actor, 'freeze', who, o.reason, o.differed)
+  local n = #cjson.decode(o.differed)
+  note_act(part, o.actor, 'freeze', who, o.reason, n > 0 and int(n) .. ' found to differ' or '')
   event(part, '', who == PARTITION and '' or who, 'frozen', o.reason)
   return row
 end

@@ -66,17 +66,24 @@ end
 
 -- Ends a hold: captures from the front of its slices, gives the tail back in reverse.
 -- `our_fault`: a slice whose grant expired meanwhile comes back as grace credit, at most a day
--- after its own expiry and never a second time. What the house gave goes back to it. Returns the postings.
+-- after its own expiry and never a second time. What the house gave goes back to it. Returns the postings,
+-- what is released, and a trail for the books: grants captured from and grants whose slice is lost
+-- (id=amount;...), and for a refund the captured grants with all that is needed to find them again
+-- (id|kind|expires_ms|amount;...).
 local function end_hold(acct, slices_text, capture, our_fault, now)
   local slices, held = {}, 0
   for id, amount in string.gmatch(slices_text, '(g%d+)=(%d+)') do
     slices[#slices + 1] = { grant = acct.grants[id], amount = tonumber(amount) }
     held = held + tonumber(amount)
   end
-  local left = capture
+  local left, taken_from, lost, memo = capture, {}, {}, {}
   for _, slice in ipairs(slices) do
     local taken = math.min(slice.amount, left)
     left = left - taken
+    if taken > 0 then
+      taken_from[#taken_from + 1] = slice.grant.id .. '=' .. int(taken)
+      memo[#memo + 1] = slice.grant.id .. '|' .. slice.grant.kind .. '|' .. int(slice.grant.expires) .. '|' .. int(taken)
+    end
     slice.give_back = slice.amount - taken
     slice.grant.pinned = slice.grant.pinned - slice.amount
     acct.changed[slice.grant.id] = true
@@ -99,10 +106,12 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
       to_debt, to_available = to_debt + paid, to_available + amount - paid
     elseif amount > 0 then
       to_breakage = to_breakage + amount
+      lost[#lost + 1] = slices[i].grant.id .. '=' .. int(amount)
     end
   end
   acct.held, acct.captured, acct.expired = acct.held - held, acct.captured + capture, acct.expired + to_breakage
   acct.granted = acct.granted - to_house
   return { { 'held', -held }, { 'revenue', capture }, { 'available', to_available }, { 'debt', to_debt },
-    { 'breakage', to_breakage }, { 'promo', to_house } }, held - capture
+    { 'breakage', to_breakage }, { 'promo', to_house } }, held - capture, { taken = table.concat(taken_from, ';'),
+    lost = table.concat(lost, ';'), memo = table.concat(memo, ';') }
 end

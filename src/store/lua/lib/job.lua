@@ -7,7 +7,7 @@
 local JOB_FIELDS = { 'state', 'account', 'tool', 'queue', 'class', 'hold_ucr', 'slices', 'token', 'worker', 'stream',
   'entry', 'stage', 'tries', 'takeovers', 'submissions', 'route', 'deadline_at', 'ttl_at', 'deadline_ms',
   'cancel_at', 'takes', 'max_active', 'captured_ucr', 'absorbed_ucr', 'fail_class', 'due_at', 'open_submission',
-  'started_at' }
+  'started_at', 'counted_in' }
 local JOB_NUMBERS = { 'hold_ucr', 'tries', 'takeovers', 'submissions', 'route', 'deadline_at', 'ttl_at',
   'deadline_ms', 'cancel_at', 'takes', 'max_active', 'captured_ucr', 'absorbed_ucr', 'due_at', 'started_at' }
 
@@ -28,7 +28,8 @@ end
 local function plan_end(part, job, o)
   local acct = load_account(job.account)
   expire_due(acct, part.now)
-  local postings, released = end_hold(acct, job.slices, o.capture, not USERS_OWN[o.class], part.now)
+  local postings, released, trail = end_hold(acct, job.slices, o.capture, not USERS_OWN[o.class], part.now)
+  uncount(acct, job.counted_in, released)
   if o.absorbed > 0 then
     postings[#postings + 1] = { 'absorbed', -o.absorbed }
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
@@ -36,8 +37,8 @@ local function plan_end(part, job, o)
   touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream),
     active_key(job.account, job.queue), lane_key(job.account, job.queue))
   local freed = redis.call('SISMEMBER', active_key(job.account, job.queue), job.id)
-  return { job = job, acct = acct, o = o, postings = postings, released = released,
-    admit = plan_admit(job.account, job.queue, job.max_active, freed, job.id) }
+  return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
+    admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
 end
 
 -- A submission that may still be running at the provider, and billed to us, outlives its job here.
@@ -55,7 +56,8 @@ local function commit_end(part, plan, more_fields)
   local job, o, acct = plan.job, plan.o, plan.acct
   commit_expiry(part, acct)
   journal(part, acct, o.state == 'succeeded' and 'settle' or 'release', o.class, job.id, plan.postings,
-    ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '"')
+    ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
+    .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"')
   commit_account(acct)
   redis.call('HSET', key('job', job.id), 'state', o.state, 'fail_class', o.class, 'captured_ucr', int(o.capture),
     'released_ucr', int(plan.released), 'absorbed_ucr', int(o.absorbed), 'finished_at', int(part.now),

@@ -23,6 +23,13 @@ local function enter_lane(part, job, account, queue, class)
   redis.call('HSET', key('job', job), 'state', 'queued', 'stream', '', 'entry', '')
 end
 
+-- active_max for scripts that have not loaded the account. What a job copied at its submission is only
+-- the default of the settings then: an account's own number counts from the moment it is set.
+local function limit_now(account, queue, default)
+  local v = redis.call('HMGET', key('acct', account), 'max_active', 'limits')
+  return active_max({ max_active = tonumber(v[1] or '0'), limits = v[2] or '' }, queue, default)
+end
+
 -- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
 -- that ends. Only reads, and touches every key that commit_admit will write.
 local function plan_admit(account, queue, max_active, freed, leaving)
@@ -49,6 +56,25 @@ local function commit_admit(plan)
   if #plan.jobs > 0 and redis.call('EXISTS', lane_key(plan.account, plan.queue)) == 0 then
     redis.call('ZREM', PREFIX .. 'part:lanes', plan.account .. ':' .. plan.queue)
   end
+end
+
+-- The lanes of an account that move when its limits rise, over all queues there are.
+local function plan_all_lanes(acct, default)
+  local plans = {}
+  for _, queue in ipairs(redis.call('SMEMBERS', PREFIX .. 'part:queues')) do
+    touch(active_key(acct.id, queue), key('ready', queue .. ':normal'))
+    plans[#plans + 1] = plan_admit(acct.id, queue, active_max(acct, queue, default), 0, '')
+  end
+  return plans
+end
+
+local function commit_all_lanes(plans)
+  local admitted = 0
+  for _, plan in ipairs(plans) do
+    commit_admit(plan)
+    admitted = admitted + #plan.jobs
+  end
+  return admitted
 end
 
 -- Takes a job's entry out of its stream, whoever has it pending.

@@ -35,7 +35,7 @@ local function repair_lane(part, lane)
   local account, queue = string.match(lane, '^(.*):([^:]*)$')
   local head = redis.call('ZRANGE', key('lane', lane), 0, 0)[1]
   local limit = head and tonumber(redis.call('HGET', key('job', head), 'max_active') or '1') or 1
-  local plan = plan_admit(account, queue, limit, 0, '')
+  local plan = plan_admit(account, queue, limit_now(account, queue, limit), 0, '')
   redis.call('ZADD', PREFIX .. 'part:lanes', 'XX', int(part.now), lane)
   if not head then redis.call('ZREM', PREFIX .. 'part:lanes', lane) end
   commit_admit(plan)

@@ -1,0 +1,149 @@
+//! `account adjust` and `account clawback`: corrections of a balance, with a reason.
+
+use serde_json::json;
+
+use super::{Because, frozen, operation_mismatch, overflow, repeat_with, too_many_grants};
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::output::credits;
+use crate::cli::request::positive_credits;
+use crate::domain::ids::{AccountId, OperationId};
+use crate::store::{AdjustOutcome, AdjustRequest, Correction};
+
+/// Correct a balance up or down, once per operation id; what is not there becomes debt
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline account adjust acme --up 5 --op-id ticket-17 --reason \"goodwill\"\n  meterline account adjust acme --down 20 --op-id fix-3 --reason \"granted twice\""
+)]
+#[command(group = clap::ArgGroup::new("direction").required(true).args(["up", "down"]))]
+pub(in crate::cli) struct Args {
+    account: AccountId,
+    /// Credits to give; up to six decimals
+    #[arg(long, value_name = "CREDITS", allow_hyphen_values = true)]
+    up: Option<String>,
+    /// Credits to take: first what no job holds, the rest becomes debt
+    #[arg(long, value_name = "CREDITS", allow_hyphen_values = true)]
+    down: Option<String>,
+    /// What makes it happen once, such as a ticket's id
+    #[arg(long, value_name = "ID")]
+    op_id: OperationId,
+    #[command(flatten)]
+    because: Because,
+}
+
+/// Take back the credits of a payment that was disputed or returned, at most what it gave
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline account clawback acme --payment pay-1 --op-id dispute-1 --reason \"chargeback\"\n  meterline account clawback acme --payment pay-1 --credits 30 --op-id dispute-2 --reason \"part returned\""
+)]
+pub(in crate::cli) struct ClawbackArgs {
+    account: AccountId,
+    /// The operation id that the payment was granted under
+    #[arg(long, value_name = "ID")]
+    payment: OperationId,
+    /// How many [default: all that was not clawed back before]
+    #[arg(long, value_name = "CREDITS", allow_hyphen_values = true)]
+    credits: Option<String>,
+    /// What makes it happen once, such as the dispute's id
+    #[arg(long, value_name = "ID")]
+    op_id: OperationId,
+    #[command(flatten)]
+    because: Because,
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let up = args.up.as_deref().map(positive_credits).transpose()?;
+    let down = args.down.as_deref().map(positive_credits).transpose()?;
+    let correction = match (up, down) {
+        (Some(amount), _) => Correction::Up(amount),
+        (None, Some(amount)) => Correction::Down(amount),
+        (None, None) => return Err(Failure::new(Kind::Usage, "--up or --down is missing")),
+    };
+    let request = AdjustRequest {
+        account: args.account,
+        operation: args.op_id,
+        correction,
+        reason: args.because.reason,
+        actor: args.because.actor,
+    };
+    correct(call, &request).await
+}
+
+pub(super) async fn clawback(call: &Call, args: ClawbackArgs) -> Result<Exit, Failure> {
+    let amount = args.credits.as_deref().map(positive_credits).transpose()?;
+    let request = AdjustRequest {
+        account: args.account,
+        operation: args.op_id,
+        correction: Correction::Clawback {
+            payment: args.payment,
+            amount,
+        },
+        reason: args.because.reason,
+        actor: args.because.actor,
+    };
+    correct(call, &request).await
+}
+
+async fn correct(call: &Call, request: &AdjustRequest) -> Result<Exit, Failure> {
+    let store = call.house()?.store().await?;
+    let outcome = store.adjust(request).await;
+    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let AdjustOutcome::Adjusted {
+        amount,
+        debt_made,
+        available,
+        debt,
+        replayed,
+    } = outcome
+    else {
+        return Err(refusal(request, &outcome));
+    };
+    let is_up = matches!(request.correction, Correction::Up(_));
+    let signed = if is_up { amount.get() } else { -amount.get() };
+    let value = json!({
+        "account": request.account,
+        "op_id": request.operation,
+        "status": if replayed { "replayed" } else { "adjusted" },
+        "adjusted_ucr": signed,
+        "debt_made_ucr": debt_made,
+        "available_ucr": available,
+        "debt_ucr": debt,
+    });
+    call.out.show(&value, || {
+        let how = if replayed {
+            "had been adjusted before"
+        } else {
+            "adjusted"
+        };
+        let mut text = format!("{} {how} under {}", credits(signed), request.operation);
+        if !debt_made.is_zero() {
+            text += &format!(", {} of it as debt", credits(debt_made.get()));
+        }
+        let (available, debt) = (credits(available.get()), credits(debt.get()));
+        format!("{text}; {available} available, {debt} owed")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Why nothing was corrected.
+fn refusal(request: &AdjustRequest, outcome: &AdjustOutcome) -> Failure {
+    match outcome {
+        AdjustOutcome::Mismatch { amount } => operation_mismatch(&request.operation, *amount),
+        AdjustOutcome::UnknownAccount => Failure::unknown_account(&request.account),
+        AdjustOutcome::AccountFrozen => frozen(&request.account),
+        AdjustOutcome::UnknownPayment => Failure::new(
+            Kind::UnknownPayment,
+            "nothing was granted to this account under the payment's operation id",
+        ),
+        AdjustOutcome::AbovePayment { left } => Failure::new(
+            Kind::AbovePayment,
+            format!("{} of the payment are left", credits(left.get())),
+        )
+        .with("left_ucr", left.get()),
+        AdjustOutcome::Nothing => {
+            Failure::new(Kind::Nothing, "all of the payment was clawed back before")
+        }
+        AdjustOutcome::TooManyGrants => too_many_grants(),
+        AdjustOutcome::Overflow | AdjustOutcome::Adjusted { .. } => overflow(),
+    }
+}

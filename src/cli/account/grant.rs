@@ -1,0 +1,149 @@
+//! `account grant`: credits come in, once per operation id.
+
+use serde_json::json;
+
+use super::{closed, operation_mismatch, overflow, repeat_with, too_many_grants};
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::output::credits;
+use crate::cli::request::{positive_credits, time_ms};
+use crate::domain::ids::{AccountId, OperationId};
+use crate::store::{GrantKind, GrantOutcome, GrantRequest};
+
+/// Give an account credits, once per operation id
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline account grant acme --credits 100 --kind purchase --op-id pay-1 --reason \"top-up\"\n  meterline account grant acme --credits 5 --kind daily --op-id daily-0131 --expires-at 2027-02-01T00:00:00Z"
+)]
+pub(in crate::cli) struct Args {
+    account: AccountId,
+    /// How many, above zero; up to six decimals
+    #[arg(long, value_name = "CREDITS", allow_hyphen_values = true)]
+    credits: String,
+    /// Where they come from; purchased credits never expire
+    #[arg(long, value_enum, default_value_t = KindArg::Purchase)]
+    kind: KindArg,
+    /// What makes it happen once, such as a payment's id [default: a new one]
+    #[arg(long, value_name = "ID")]
+    op_id: Option<OperationId>,
+    /// Why, for the books
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who gives them, for the books
+    #[arg(long, env = "USER", default_value = "cli")]
+    actor: String,
+    /// When what is left of them is gone, RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = time_ms)]
+    expires_at: Option<u64>,
+}
+
+/// The kinds of credit that can be given; `grace` is made by the store alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum KindArg {
+    Signup,
+    Daily,
+    Plan,
+    Promo,
+    Purchase,
+    Adjustment,
+}
+
+impl From<KindArg> for GrantKind {
+    fn from(kind: KindArg) -> Self {
+        match kind {
+            KindArg::Signup => Self::Signup,
+            KindArg::Daily => Self::Daily,
+            KindArg::Plan => Self::Plan,
+            KindArg::Promo => Self::Promo,
+            KindArg::Purchase => Self::Purchase,
+            KindArg::Adjustment => Self::Adjustment,
+        }
+    }
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let request = grant_request(args)?;
+    let store = call.house()?.store().await?;
+    let outcome = store.grant(&request).await;
+    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let (grant, available, debt, replayed) = granted(&request, outcome)?;
+    let value = json!({
+        "account": request.account,
+        "op_id": request.operation,
+        "status": if replayed { "replayed" } else { "granted" },
+        "grant": grant,
+        "granted_ucr": request.amount,
+        "available_ucr": available,
+        "debt_ucr": debt,
+    });
+    call.out.show(&value, || {
+        let how = if replayed {
+            "had been granted before under"
+        } else {
+            "granted under"
+        };
+        let (amount, available) = (credits(request.amount.get()), credits(available));
+        format!(
+            "{amount} {how} {}; {available} available",
+            request.operation
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+fn grant_request(args: Args) -> Result<GrantRequest, Failure> {
+    if args.kind == KindArg::Purchase && args.expires_at.is_some() {
+        let message =
+            "purchased credits never expire: leave out --expires-at, or name another --kind";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    let operation = match args.op_id {
+        Some(operation) => operation,
+        None => format!("cli-{}", uuid::Uuid::now_v7()).parse()?,
+    };
+    Ok(GrantRequest {
+        account: args.account,
+        operation,
+        amount: positive_credits(&args.credits)?,
+        kind: args.kind.into(),
+        expires_at_ms: args.expires_at,
+        reason: args.reason,
+        actor: args.actor,
+    })
+}
+
+/// The grant, what is available and owed after it, and whether it had been before.
+fn granted(
+    request: &GrantRequest,
+    outcome: GrantOutcome,
+) -> Result<(String, i64, i64, bool), Failure> {
+    match outcome {
+        GrantOutcome::Granted {
+            grant,
+            available,
+            debt,
+            replayed,
+        } => Ok((grant, available.get(), debt.get(), replayed)),
+        GrantOutcome::Mismatch { amount } => Err(operation_mismatch(&request.operation, amount)),
+        GrantOutcome::UnknownAccount => Err(Failure::unknown_account(&request.account)),
+        GrantOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
+        GrantOutcome::Nothing => Err(Failure::new(
+            Kind::BadAmount,
+            "the amount must be above zero",
+        )),
+        GrantOutcome::NotGrantable => Err(Failure::new(
+            Kind::NotGrantable,
+            "credit of this kind is made by the store alone",
+        )),
+        GrantOutcome::PurchaseExpires => Err(Failure::new(
+            Kind::PurchaseExpires,
+            "purchased credits never expire",
+        )),
+        GrantOutcome::TooManyGrants => Err(too_many_grants()),
+        GrantOutcome::ExpiredAlready => Err(Failure::new(
+            Kind::ExpiredAlready,
+            "--expires-at is not in the future",
+        )),
+        GrantOutcome::Overflow => Err(overflow()),
+    }
+}

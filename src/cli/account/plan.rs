@@ -1,0 +1,117 @@
+//! `account plan`: puts an account on one of the settings' plans for a period.
+
+use serde_json::json;
+
+use super::{closed, operation_mismatch, overflow, repeat_with, too_many_grants};
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::house::House;
+use crate::cli::output::{credits, rfc3339};
+use crate::cli::request::time_ms;
+use crate::domain::credits::Ucr;
+use crate::domain::ids::{AccountId, OperationId};
+use crate::domain::nearest::did_you_mean;
+use crate::store::{PlanOutcome, PlanRequest};
+
+/// Put an account on a plan, or renew it: its limit, and its credits until the period ends
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline account plan acme pro --op-id invoice-2026-12\n  meterline account plan acme pro --op-id invoice-7 --until 2027-01-01T00:00:00Z\n  meterline account plan acme none --op-id cancel-1"
+)]
+pub(in crate::cli) struct Args {
+    account: AccountId,
+    /// A plan of the settings, or `none`
+    plan: String,
+    /// What makes it happen once, such as the invoice's id
+    #[arg(long, value_name = "ID")]
+    op_id: OperationId,
+    /// When the period that was paid for ends [default: one period from now]
+    #[arg(long, value_name = "TIME", value_parser = time_ms)]
+    until: Option<u64>,
+    /// Why, for the books
+    #[arg(long, default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who does it, for the books
+    #[arg(long, env = "USER", default_value = "cli")]
+    actor: String,
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let house = call.house()?;
+    let request = request(&house, args)?;
+    let store = house.store().await?;
+    let outcome = store.set_plan(&request).await;
+    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let PlanOutcome::Planned {
+        grant,
+        until_ms,
+        available,
+        debt,
+        admitted,
+        replayed,
+    } = outcome
+    else {
+        return Err(refusal(&request, &outcome));
+    };
+    let until = i64::try_from(until_ms).ok().filter(|ms| *ms > 0);
+    let until = until.and_then(rfc3339);
+    let value = json!({
+        "account": request.account,
+        "op_id": request.operation,
+        "status": if replayed { "replayed" } else { "planned" },
+        "plan": request.plan,
+        "until": until,
+        "grant": grant,
+        "granted_ucr": request.amount,
+        "available_ucr": available,
+        "debt_ucr": debt,
+        "admitted": admitted,
+    });
+    call.out.show(&value, || {
+        let how = if replayed { "had been put on" } else { "is on" };
+        let plan = request.plan.as_deref().unwrap_or("no plan");
+        let until = until.map(|at| format!(" until {at}")).unwrap_or_default();
+        let available = credits(available.get());
+        format!(
+            "account {} {how} {plan}{until}; {available} available",
+            request.account
+        )
+    })?;
+    Ok(Exit::Done)
+}
+
+fn request(house: &House, args: Args) -> Result<PlanRequest, Failure> {
+    let plans = &house.settings().plans;
+    let plan = plans.get(&args.plan);
+    if plan.is_none() && args.plan != "none" {
+        let mend = did_you_mean(&args.plan, plans.keys().map(String::as_str));
+        let message = format!("the settings have no plan {:?}{mend}", args.plan);
+        return Err(Failure::new(Kind::UnknownPlan, message));
+    }
+    Ok(PlanRequest {
+        account: args.account,
+        operation: args.op_id,
+        amount: plan.map_or(Ucr::ZERO, |plan| Ucr::from_credits(plan.credits)),
+        max_active: plan.map_or(0, |plan| plan.max_active),
+        months: plan.map_or(1, |plan| plan.period.months()),
+        price: plan.map(|plan| plan.price.clone()).unwrap_or_default(),
+        until_ms: args.until.filter(|_| plan.is_some()),
+        plan: plan.is_some().then_some(args.plan),
+        reason: args.reason,
+        actor: args.actor,
+    })
+}
+
+/// Why nothing changed.
+fn refusal(request: &PlanRequest, outcome: &PlanOutcome) -> Failure {
+    match outcome {
+        PlanOutcome::Mismatch { amount } => operation_mismatch(&request.operation, *amount),
+        PlanOutcome::UnknownAccount => Failure::unknown_account(&request.account),
+        PlanOutcome::AccountClosed(state) => closed(&request.account, state),
+        PlanOutcome::ExpiredAlready => {
+            Failure::new(Kind::ExpiredAlready, "--until is not in the future")
+        }
+        PlanOutcome::TooManyGrants => too_many_grants(),
+        PlanOutcome::Overflow | PlanOutcome::Planned { .. } => overflow(),
+    }
+}
