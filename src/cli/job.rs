@@ -2,6 +2,7 @@
 
 mod cancel;
 mod explain;
+mod force_fail;
 mod show;
 mod watch;
 
@@ -12,7 +13,7 @@ use super::failure::{Exit, Failure, Kind};
 use crate::domain::ids::JobId;
 use crate::store::{JobView, Store};
 
-pub(super) use show::brief;
+pub(super) use show::{brief, event_json};
 
 /// Look at one job, follow it, stop it, understand its price
 #[derive(Debug, Subcommand)]
@@ -22,6 +23,7 @@ pub(super) enum Command {
     Watch(watch::Args),
     Cancel(cancel::Args),
     Explain(explain::Args),
+    ForceFail(force_fail::Args),
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
@@ -30,6 +32,7 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
         Command::Watch(args) => watch::run(call, args).await,
         Command::Cancel(args) => cancel::run(call, args).await,
         Command::Explain(args) => explain::run(call, args).await,
+        Command::ForceFail(args) => force_fail::run(call, args).await,
     }
 }
 
@@ -39,13 +42,13 @@ fn unknown(job: &str) -> Failure {
 
 /// The id, where it can be one of this store. Ids are made by the store's own clients: a text that is
 /// none is simply not there.
-fn id(store: &Store, text: &str) -> Result<JobId, Failure> {
+pub(super) fn id(store: &Store, text: &str) -> Result<JobId, Failure> {
     let id: Option<JobId> = text.parse().ok();
     id.filter(|id| id.partition() < store.partitions())
         .ok_or_else(|| unknown(text))
 }
 
-async fn find(store: &Store, text: &str) -> Result<JobView, Failure> {
+pub(super) async fn find(store: &Store, text: &str) -> Result<JobView, Failure> {
     let id = id(store, text)?;
     store.job(&id).await?.ok_or_else(|| unknown(text))
 }

@@ -7,10 +7,12 @@ mod audit;
 mod bench;
 mod completions;
 mod config;
+mod dead;
 mod demo;
 mod failure;
 mod freeze;
 mod health;
+mod hold;
 mod house;
 mod job;
 mod jobs;
@@ -97,6 +99,10 @@ enum Command {
     Account(account::Command),
     #[command(subcommand)]
     Queue(queue::Command),
+    #[command(subcommand)]
+    Dead(dead::Command),
+    #[command(subcommand)]
+    Hold(hold::Command),
     #[command(subcommand)]
     Worker(worker::Command),
     #[command(subcommand)]
@@ -247,6 +253,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Jobs(_)
         | Command::Account(_)
         | Command::Queue(_)
+        | Command::Dead(_)
+        | Command::Hold(_)
         | Command::Worker(_)
         | Command::Provider(_)
         | Command::Obligation(_)
@@ -277,6 +285,8 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Jobs(args) => jobs::run(call, args).await,
             Command::Account(command) => account::run(call, command).await,
             Command::Queue(command) => queue::run(call, command).await,
+            Command::Dead(command) => dead::run(call, command).await,
+            Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,

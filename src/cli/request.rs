@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::failure::{Failure, Kind};
 use crate::domain::catalogue::Catalogue;
 use crate::domain::credits::Ucr;
+use crate::domain::failure::FailureClass;
 use crate::domain::ids::AccountId;
 use crate::producer::Asking;
 
@@ -84,6 +85,12 @@ pub(super) fn time_ms(text: &str) -> Result<u64, String> {
         .parse()
         .map_err(|_| "write a time such as 2027-01-31T12:00:00Z".to_owned())?;
     u64::try_from(time.as_millisecond()).map_err(|_| "that is before 1970".to_owned())
+}
+
+/// A failure class as it is written on a command line.
+pub(super) fn failure_class(word: &str) -> Result<FailureClass, String> {
+    let known = FailureClass::ALL.map(FailureClass::as_str);
+    FailureClass::from_word(word).ok_or_else(|| format!("it is one of {}", known.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What producers do: quote, submit, cancel.
 
+use super::reply::Reply;
 use super::{Error, Store, keys, scripts};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
@@ -283,30 +284,15 @@ impl Store {
                 }))
             }
             "unknown_account" => refused(SubmitRefusal::UnknownAccount(job.account.clone())),
-            "account_closed" => refused(SubmitRefusal::AccountClosed(reply.text(1)?)),
-            "frozen" => refused(SubmitRefusal::Frozen {
-                account: Some(reply.text(1)?).filter(|who| who != "*"),
-                reason: reply.text(2)?,
-            }),
             "key_mismatch" => refused(SubmitRefusal::KeyMismatch(reply.text(1)?)),
             "quote_expired" => refused(SubmitRefusal::QuoteExpired),
             "above_max" => refused(SubmitRefusal::AboveMax {
                 ceiling: reply.number(1)?,
             }),
-            "queue_draining" => refused(SubmitRefusal::QueueDraining(job.queue.clone())),
-            "queue_full" => refused(SubmitRefusal::QueueFull),
-            "lane_full" => refused(SubmitRefusal::LaneFull),
-            "cap_exceeded" => refused(SubmitRefusal::CapExceeded {
-                period: reply.text(1)?,
-                until_ms: reply.number(2)?,
-                need: reply.number(3)?,
-                left: reply.number(4)?,
-            }),
-            "insufficient" => refused(SubmitRefusal::Insufficient {
-                need: reply.number(1)?,
-                available_ucr: reply.number(2)?,
-            }),
-            _ => reply.unknown(),
+            _ => match refusal_of(&reply)? {
+                Some(refusal) => refused(refusal),
+                None => reply.unknown(),
+            },
         }
     }
 
@@ -457,6 +443,31 @@ impl Store {
         }
         Ok(names.into_iter().collect())
     }
+}
+
+/// Why no job gets in, whichever script is asked to admit one; `None` where the answer is no such word.
+pub(super) fn refusal_of(reply: &Reply) -> Result<Option<SubmitRefusal>, Error> {
+    Ok(Some(match reply.word()?.as_str() {
+        "account_closed" => SubmitRefusal::AccountClosed(reply.text(1)?),
+        "frozen" => SubmitRefusal::Frozen {
+            account: Some(reply.text(1)?).filter(|who| who != "*"),
+            reason: reply.text(2)?,
+        },
+        "queue_draining" => SubmitRefusal::QueueDraining(reply.text(1)?),
+        "queue_full" => SubmitRefusal::QueueFull,
+        "cap_exceeded" => SubmitRefusal::CapExceeded {
+            period: reply.text(1)?,
+            until_ms: reply.number(2)?,
+            need: reply.number(3)?,
+            left: reply.number(4)?,
+        },
+        "lane_full" => SubmitRefusal::LaneFull,
+        "insufficient" => SubmitRefusal::Insufficient {
+            need: reply.number(1)?,
+            available_ucr: reply.number(2)?,
+        },
+        _ => return Ok(None),
+    }))
 }
 
 /// The streams of a queue in `keys`, as declared by `claim` and `heartbeat`.

@@ -150,6 +150,9 @@ registry! {
     FAIL = "fail";
     DEFER = "defer";
     CANCEL = "cancel";
+    REDRIVE = "redrive";
+    DROP = "drop";
+    FORCE_FAIL = "force_fail";
     REAP = "reap";
     TICK = "tick";
     FREEZE = "freeze";
@@ -158,6 +161,7 @@ registry! {
     FORGET_ACTS = "forget_acts";
     AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
+    LOOK_INDEX = "look_index";
     LOOK_JOBS = "look_jobs";
     LOOK_QUEUES = "look_queues";
     QUEUE_ACT = "queue";

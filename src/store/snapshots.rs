@@ -102,7 +102,7 @@ impl Store {
     }
 
     /// Runs a script that only reads: where its answer was lost it is simply asked again.
-    async fn look(
+    pub(super) async fn look(
         &self,
         script: &Script,
         keys: &[String],

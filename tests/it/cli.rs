@@ -3,6 +3,7 @@
 mod accounts;
 mod batch;
 mod bench;
+mod dead;
 mod freezing;
 mod health;
 mod lost_answers;

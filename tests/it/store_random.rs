@@ -15,9 +15,10 @@ use meterline::domain::job::Priority;
 use meterline::ledger::{Round, Watch};
 use meterline::store::{
     AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, ClearOutcome,
-    Correction, DeferOutcome, FailOutcome, Failing, FreezeAct, FreezeOutcome, GrantKind,
-    HeartbeatOutcome, NewJob, Options, QueueAct, RefundOutcome, Scope, SettleOutcome, Step, Store,
-    SubmitOutcome, Term, TermOutcome,
+    Correction, DeferOutcome, DropOutcome, FailOutcome, Failing, ForceFailOutcome, FreezeAct,
+    FreezeOutcome, GrantKind, HeartbeatOutcome, NewJob, Options, Payer, QueueAct, Redrive,
+    RedriveOutcome, RefundOutcome, Scope, SettleOutcome, Step, Store, SubmitOutcome, Term,
+    TermOutcome,
 };
 use proptest::prelude::*;
 
@@ -94,6 +95,32 @@ impl House {
         // Mostly a recent one.
         let newest = self.claims.len().checked_sub(1)?;
         self.claims.get(newest - n % (newest + 1).min(8)).cloned()
+    }
+
+    fn job(&self, n: usize) -> Option<JobId> {
+        let n = n.checked_rem(self.jobs.len())?;
+        self.jobs.get(n).cloned()
+    }
+
+    async fn redrive(&mut self, n: usize, house: bool) -> bool {
+        let Some(dead) = self.job(n) else {
+            return true;
+        };
+        let payer = if house { Payer::House } else { Payer::Account };
+        let request = Redrive {
+            job: self.store.successor_id(&dead),
+            dead,
+            payer,
+            reason: "random".to_owned(),
+            actor: "tests".to_owned(),
+        };
+        match self.now().redrive(&request).await.expect("redrive") {
+            RedriveOutcome::Redriven(redriven) => {
+                self.jobs.push(redriven.job);
+                redriven.replayed
+            }
+            RedriveOutcome::Refused(_) => true,
+        }
     }
 
     /// Does it. Returns whether it was refused, or was said before: nothing may have changed.
@@ -225,6 +252,36 @@ impl House {
                 let outcome = cancel(&self.now(), &self.jobs[job % self.jobs.len()]).await;
                 matches!(outcome, CancelOutcome::Ended(_) | CancelOutcome::UnknownJob)
             }
+            Act::Redrive { job, house } => self.redrive(*job, *house).await,
+            Act::Drop { job } => {
+                let Some(job) = self.job(*job) else {
+                    return true;
+                };
+                let outcome = self.now().drop_dead(&job, "random", "tests").await;
+                let outcome = outcome.expect("drop");
+                !matches!(
+                    outcome,
+                    DropOutcome::Dropped {
+                        replayed: false,
+                        ..
+                    }
+                )
+            }
+            Act::ForceFail { job, class } => {
+                let Some(job) = self.job(*job) else {
+                    return true;
+                };
+                let class = FailureClass::ALL[*class];
+                let outcome = self.now().force_fail(&job, class, "random", "tests").await;
+                let outcome = outcome.expect("force fail");
+                !matches!(
+                    outcome,
+                    ForceFailOutcome::Ended {
+                        replayed: false,
+                        ..
+                    }
+                )
+            }
             Act::Beat { worker } => self.beat(*worker).await,
             Act::HandBack { worker, keep } => {
                 let running: Vec<String> = self
@@ -350,7 +407,8 @@ impl House {
                 let Some(job) = job else {
                     return; // forgotten: what it was charged counts on
                 };
-                if job.text("account") != name {
+                // What the house pays counts against nobody's cap.
+                if job.text("account") != name || job.text("payer") == "house" {
                     continue;
                 }
                 if u64::try_from(job.number("created_at")).expect("a time") >= day {

@@ -58,6 +58,9 @@ pub(in crate::cli) fn brief(view: &JobView) -> Value {
         "price_version": some("price_version"),
         "quote": some("quote"),
         "idempotency_key": some("idem"),
+        "payer": some("payer").unwrap_or("account"),
+        "redrive_of": some("redrive_of"),
+        "redriven_as": some("redriven_as"),
         "created_at": time("created_at"),
         "due_at": time("due_at"),
         "started_at": time("started_at"),
@@ -92,7 +95,7 @@ fn artifacts(view: &JobView, dir: &Path) -> Value {
 }
 
 /// One line of a timeline.
-pub(super) fn event_json(event: &TimelineEvent) -> Value {
+pub(in crate::cli) fn event_json(event: &TimelineEvent) -> Value {
     json!({
         "at": i64::try_from(event.at_ms).ok().and_then(rfc3339),
         "at_ms": event.at_ms,

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- init: makes an empty store a store, once. Later calls return what stands there.
 -- uses: base
 -- KEYS 1 store meta

@@ -10,7 +10,7 @@
 --      18 lane at most  19 payload  20 idempotency key or ''  21 quote or ''  22 max_ucr or ''
 -- replies: held job hold_ucr state | replayed job hold_ucr state | key_mismatch job
 --          | unknown_account | frozen what reason | account_closed state | quote_expired | above_max ceiling_ucr
---          | queue_draining | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
+--          | queue_draining queue | queue_full | cap_exceeded day-or-month until_ms need_ucr left_ucr | lane_full
 --          | insufficient need_ucr available_ucr
 -- invariant: held rises by the ceiling exactly when the job comes to stand in a queue.
 
@@ -42,6 +42,6 @@ local fields = { 'tool', ARGV[6], 'fingerprint', ARGV[4], 'price_version', ARGV[
   'asked_ms', ARGV[11], 'asked_outputs', ARGV[12], 'deadline_ms', ARGV[13] }
 if ARGV[21] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'quote', ARGV[21] end
 if ARGV[20] ~= '' then fields[#fields + 1], fields[#fields + 2] = 'idem', ARGV[20] end
-commit_admission(part, acct, r, fields, ARGV[19], ARGV[20], { { 'available', -need }, { 'held', need } })
+commit_admission(part, acct, r, fields, ARGV[19], ARGV[20])
 if ARGV[20] ~= '' then redis.call('SET', KEYS[6], r.job) end
 return { 'held', r.job, ARGV[5], r.state }

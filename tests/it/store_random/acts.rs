@@ -78,6 +78,20 @@ pub(super) enum Act {
     Cancel {
         job: usize,
     },
+    /// A dead letter is submitted again; the house pays, or the account.
+    Redrive {
+        job: usize,
+        house: bool,
+    },
+    /// A dead letter is dropped.
+    Drop {
+        job: usize,
+    },
+    /// An operator ends a job.
+    ForceFail {
+        job: usize,
+        class: usize,
+    },
     Beat {
         worker: usize,
     },
@@ -136,6 +150,9 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         3 => (claim, 0..4u64, any::<bool>())
             .prop_map(|(claim, delay_s, keep)| Act::Defer { claim, delay_s, keep }),
         2 => (0..40usize).prop_map(|job| Act::Cancel { job }),
+        4 => (0..40usize, any::<bool>()).prop_map(|(job, house)| Act::Redrive { job, house }),
+        1 => (0..40usize).prop_map(|job| Act::Drop { job }),
+        1 => (0..40usize, 0..10usize).prop_map(|(job, class)| Act::ForceFail { job, class }),
         3 => worker.clone().prop_map(|worker| Act::Beat { worker }),
         1 => (worker, 0..3usize).prop_map(|(worker, keep)| Act::HandBack { worker, keep }),
         1 => (0..3usize).prop_map(|who| Act::Freeze { who }),

@@ -2,31 +2,32 @@
 --
 -- A request `r` carries: account, job, queue, class, need (micro-credits), delay (ms), ttl (ms from when it
 -- is due), max_active (the default, where the account has no number of its own), open_max (open jobs of
--- this partition), lane_max.
+-- this partition), lane_max, house (the house pays: nothing is taken from the account, no cap counts it).
 
 -- Checks in memory and pins the slices. Returns a refusal, or nothing: then r has slices, max_active, due,
 -- state, and whether it is active at once. What is pinned is written by commit_admission alone.
 local function plan_admission(part, acct, r)
-  if is_halted(part, r.queue, 'draining') then return { 'queue_draining' } end -- guard: queue_draining
+  if is_halted(part, r.queue, 'draining') then return { 'queue_draining', r.queue } end -- guard: queue_draining
   if redis.call('ZCARD', PREFIX .. 'part:deadlines') >= r.open_max then return { 'queue_full' } end -- guard: queue_room
   local spent = not r.house and spent_now(acct, part.now)
   local capped = spent and over_cap(acct, spent, r.need)
   if capped then return capped end
   expire_due(acct, part.now)
-  if acct.debt > 0 or acct.available < r.need then -- guard: sufficient
+  if not r.house and (acct.debt > 0 or acct.available < r.need) then -- guard: sufficient
     return { 'insufficient', int(r.need), int(acct.available - acct.debt) }
   end
   local waiting = redis.call('ZCARD', lane_key(r.account, r.queue))
   local room = waiting == 0 and redis.call('SCARD', active_key(r.account, r.queue))
     < active_max(acct, r.queue, r.max_active) -- guard: max_active
   if r.delay == 0 and not room and waiting >= r.lane_max then return { 'lane_full' } end -- guard: lane_max
-  r.slices, r.counted_in = pin_slices(acct, r.need), spent and count_hold(acct, spent, r.need) or ''
+  r.slices = r.house and pin_house(acct, r.need) or pin_slices(acct, r.need)
+  r.counted_in = spent and count_hold(acct, spent, r.need) or ''
   r.due, r.state, r.active = part.now + r.delay, r.delay > 0 and 'scheduled' or 'queued', r.delay == 0 and room
 end
 
 -- Writes the hold and the job: its hash `fields` with what admission adds to them, its payload, its place.
--- `postings` are the hold's.
-local function commit_admission(part, acct, r, fields, payload, op, postings)
+local function commit_admission(part, acct, r, fields, payload, op)
+  local postings = { { r.house and 'promo' or 'available', -r.need }, { 'held', r.need } }
   tally(part, r.queue, 1, r.need)
   commit_expiry(part, acct)
   journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"')

@@ -44,6 +44,16 @@ local function grant_for(acct, kind, expires)
   return grant
 end
 
+-- Credit that the house gives for one hold alone: pinned at once, never available. Its expiry lies in the
+-- past, so that nothing of it can ever be given to the account.
+local function pin_house(acct, amount)
+  if amount == 0 then return '' end
+  local grant = grant_for(acct, 'house', 1)
+  grant.pinned = grant.pinned + amount
+  acct.granted, acct.held, acct.changed[grant.id] = acct.granted + amount, acct.held + amount, true
+  return grant.id .. '=' .. int(amount)
+end
+
 -- Credit that becomes available pays debt first. Returns what went to debt.
 local function make_available(acct, grant, amount)
   local pay = math.min(acct.debt, amount)
@@ -56,9 +66,10 @@ end
 
 -- Ends a hold: captures from the front of its slices, gives the tail back in reverse.
 -- `our_fault`: a slice whose grant expired meanwhile comes back as grace credit, at most a day
--- after its own expiry and never a second time. Returns the postings, what is released, and a trail for
--- the books: grants captured from and grants whose slice is lost (id=amount;...), and for a refund the
--- captured grants with all that is needed to find them again (id|kind|expires_ms|amount;...).
+-- after its own expiry and never a second time. What the house gave goes back to it. Returns the postings,
+-- what is released, and a trail for the books: grants captured from and grants whose slice is lost
+-- (id=amount;...), and for a refund the captured grants with all that is needed to find them again
+-- (id|kind|expires_ms|amount;...).
 local function end_hold(acct, slices_text, capture, our_fault, now)
   local slices, held = {}, 0
   for id, amount in string.gmatch(slices_text, '(g%d+)=(%d+)') do
@@ -77,10 +88,12 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
     slice.grant.pinned = slice.grant.pinned - slice.amount
     acct.changed[slice.grant.id] = true
   end
-  local to_available, to_debt, to_breakage = 0, 0, 0
+  local to_available, to_debt, to_breakage, to_house = 0, 0, 0, 0
   for i = #slices, 1, -1 do
     local grant, amount = slices[i].grant, slices[i].give_back
-    if amount > 0 and is_due(grant, now) then
+    if grant.kind == 'house' then -- guard: house_credit_goes_back
+      to_house, amount = to_house + amount, 0
+    elseif amount > 0 and is_due(grant, now) then
       local until_ms = grant.expires + GRACE_MS
       if our_fault and grant.kind ~= 'grace' and until_ms > now then -- guard: grace_once
         grant = grant_for(acct, 'grace', until_ms)
@@ -97,7 +110,8 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
     end
   end
   acct.held, acct.captured, acct.expired = acct.held - held, acct.captured + capture, acct.expired + to_breakage
+  acct.granted = acct.granted - to_house
   return { { 'held', -held }, { 'revenue', capture }, { 'available', to_available }, { 'debt', to_debt },
-    { 'breakage', to_breakage } }, held - capture, { taken = table.concat(taken_from, ';'),
+    { 'breakage', to_breakage }, { 'promo', to_house } }, held - capture, { taken = table.concat(taken_from, ';'),
     lost = table.concat(lost, ';'), memo = table.concat(memo, ';') }
 end

@@ -1,0 +1,120 @@
+//! `dead drop`: dead letters are let go, and what was asked for with them.
+
+use serde_json::json;
+
+use super::bulk::{self, Done, Words};
+use super::count;
+use super::filter::{SelectArgs, Selection};
+use super::preview::preview;
+use crate::cli::Call;
+use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::output::credits;
+use crate::domain::ids::JobId;
+use crate::store::{DropOutcome, Payer, Store};
+
+const EXAMPLES: &str = "Examples:
+  meterline dead drop JOB --reason \"the customer has given up\"
+  meterline dead drop --class user_input --older-than 168h --reason \"nothing to retry\" --dry-run
+With --output json there is one line a job, and a last one with the summary.";
+
+/// Let dead letters go: what was asked for is forgotten at once and for good
+///
+/// Nobody's credits move: everything held was given back when the job ended. The job itself can still be
+/// looked at for as long as any finished one.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct Args {
+    #[command(flatten)]
+    select: SelectArgs,
+    /// Why, for the log of operators' acts
+    #[arg(long)]
+    reason: String,
+    /// Who does it, for the log of operators' acts
+    #[arg(long, env = "USER", default_value = "cli")]
+    actor: String,
+    /// Only look: how many there are
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+}
+
+pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let store = call.house()?.store().await?;
+    let selection = args.select.selection(&store).await?;
+    let (reason, actor) = (args.reason, args.actor);
+    let count = async || preview(&store, &selection, Payer::House).await;
+    if args.dry_run {
+        let seen = count().await?;
+        let value = json!({"dry_run": true, "jobs": seen.jobs, "not_dead": seen.not_dead});
+        call.out.show(&value, || question(seen.jobs))?;
+        return Ok(Exit::Done);
+    }
+    let total = match &selection {
+        Selection::Named(jobs) if jobs.len() == 1 => {
+            let done = drop_one(&store, &jobs[0], &reason, &actor).await?;
+            call.out.show(&done.value, || done.text.clone())?;
+            return Ok(Exit::Done);
+        }
+        Selection::Named(jobs) => jobs.len() as u64,
+        Selection::Fitting(_) => {
+            let jobs = count().await?.jobs;
+            if !bulk::confirm(&question(jobs), args.yes || jobs == 0)? {
+                return Ok(Exit::Failed);
+            }
+            jobs
+        }
+    };
+    let words = Words {
+        verb: "drop",
+        done: "dropped",
+    };
+    let act = async |job: &JobId| drop_one(&store, job, &reason, &actor).await;
+    bulk::run(call, &store, &selection, &words, total, act).await
+}
+
+fn question(jobs: u64) -> String {
+    let letters = count(jobs, "dead letter");
+    format!("{letters} would be dropped, and can then not be retried any more")
+}
+
+async fn drop_one(store: &Store, job: &JobId, reason: &str, actor: &str) -> Result<Done, Failure> {
+    match bulk::settled(async || store.drop_dead(job, reason, actor).await).await? {
+        DropOutcome::Dropped {
+            account,
+            ceiling,
+            replayed,
+        } => {
+            let verb = if replayed {
+                "had been dropped before"
+            } else {
+                "is dropped"
+            };
+            Ok(Done {
+                value: json!({
+                    "job": job,
+                    "status": if replayed { "replayed" } else { "dropped" },
+                    "account": account,
+                    "ceiling_ucr": ceiling,
+                }),
+                text: format!("{job} of {account} {verb}, {}", credits(ceiling.get())),
+                replayed,
+                hold_ucr: 0,
+            })
+        }
+        DropOutcome::Redriven(new) => {
+            let message = format!("job {job} was retried already, as job {new}");
+            let failure = Failure::new(Kind::NotADeadLetter, message);
+            Err(failure.with("new_job", new.as_str()))
+        }
+        DropOutcome::NotDead(state) => {
+            let message = format!("job {job} is no dead letter: it is {state}");
+            Err(Failure::new(Kind::NotADeadLetter, message).with("state", state))
+        }
+        DropOutcome::UnknownJob => {
+            let message = format!("there is no job {job}");
+            Err(Failure::new(Kind::UnknownJob, message))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! `hold`: credits that are set aside for jobs that have not ended.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::Call;
+use super::failure::{Exit, Failure};
+use super::output::{credits, duration, note, rfc3339, rows, table};
+use super::request::span_ms;
+use crate::domain::ids::AccountId;
+use crate::store::{HoldView, Store};
+
+/// Look at open holds
+#[derive(Debug, Subcommand)]
+#[command(after_help = "Example:\n  meterline hold ls --older-than 1h")]
+pub(super) enum Command {
+    Ls(LsArgs),
+}
+
+/// List open holds, oldest first: for which job, how much, out of which grants
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  meterline hold ls --account acme\n  meterline hold ls --older-than 1h --output json"
+)]
+pub(super) struct LsArgs {
+    /// Only this account's
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<AccountId>,
+    /// Only those that are held for at least so long, such as 1h
+    #[arg(long, value_name = "TIME", value_parser = span_ms)]
+    older_than: Option<u64>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+}
+
+/// The oldest holds that fit, and what all that fit come to.
+struct Found {
+    oldest: Vec<HoldView>,
+    number: u64,
+    held_ucr: i64,
+}
+
+pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Ls(args) => ls(call, args).await,
+    }
+}
+
+async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
+    let store = call.house()?.store().await?;
+    if let Some(account) = &args.account
+        && store.account(account).await?.is_none()
+    {
+        return Err(Failure::unknown_account(account));
+    }
+    let now_ms = store.server_ms().await?;
+    let found = find(&store, &args, now_ms).await?;
+    let values: Vec<Value> = found
+        .oldest
+        .iter()
+        .map(|hold| value(hold, now_ms))
+        .collect();
+    call.out.show(&values, || text(&found.oldest, now_ms))?;
+    if !call.out.is_json() && found.number > 0 {
+        let (shown, held) = (found.oldest.len(), credits(found.held_ucr));
+        note(&format!(
+            "{shown} of {} shown, {held} held in all",
+            found.number
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+/// Goes through all open holds that may fit, a page at a time; twice the limit is in memory at most.
+async fn find(store: &Store, args: &LsArgs, now_ms: u64) -> Result<Found, Failure> {
+    let before_ms = now_ms.saturating_sub(args.older_than.unwrap_or(0));
+    let mut found = Found {
+        oldest: Vec::new(),
+        number: 0,
+        held_ucr: 0,
+    };
+    let account = args.account.as_ref();
+    for partition in 0..store.partitions() {
+        if account.is_some_and(|account| account.partition(store.partitions()) != partition) {
+            continue;
+        }
+        let mut place = None;
+        loop {
+            let page = store.hold_page(partition, account, place.as_ref()).await?;
+            let old = page
+                .holds
+                .into_iter()
+                .filter(|hold| hold.since_ms <= before_ms);
+            for hold in old {
+                found.number += 1;
+                found.held_ucr = found.held_ucr.saturating_add(hold.amount.get());
+                found.oldest.push(hold);
+            }
+            found.keep(args.limit);
+            place = page.next;
+            if place.is_none() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+impl Found {
+    fn keep(&mut self, limit: usize) {
+        self.oldest.sort_by_key(|hold| hold.since_ms);
+        self.oldest.truncate(limit);
+    }
+}
+
+fn value(hold: &HoldView, now_ms: u64) -> Value {
+    let time = |ms: u64| i64::try_from(ms).ok().and_then(rfc3339);
+    let slices: Vec<Value> = hold
+        .slices
+        .iter()
+        .map(|(grant, pinned)| json!({"grant": grant, "pinned_ucr": pinned}))
+        .collect();
+    json!({
+        "job": hold.job,
+        "account": hold.account,
+        "tool": hold.tool,
+        "state": hold.state,
+        "payer": hold.payer,
+        "hold_ucr": hold.amount,
+        "age_ms": now_ms.saturating_sub(hold.since_ms),
+        "since": time(hold.since_ms),
+        "until": time(hold.until_ms),
+        "grants": slices,
+    })
+}
+
+fn text(holds: &[HoldView], now_ms: u64) -> String {
+    let mut listed = table(&["job", "account", "tool", "state", "held", "age", "grants"]);
+    for hold in holds {
+        let slices = hold.slices.iter();
+        let grants = slices.map(|(grant, pinned)| format!("{grant} {}", pinned.credits()));
+        let mut grants = grants.collect::<Vec<_>>().join(", ");
+        if hold.payer == "house" {
+            grants += " (the house pays)";
+        }
+        let age_s = now_ms.saturating_sub(hold.since_ms) / 1000;
+        listed.add_row([
+            hold.job.to_string(),
+            hold.account.clone(),
+            hold.tool.clone(),
+            hold.state.to_string(),
+            credits(hold.amount.get()),
+            duration(age_s * 1000),
+            grants,
+        ]);
+    }
+    rows(&listed, "no open holds")
+}
