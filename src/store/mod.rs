@@ -13,6 +13,7 @@ mod drains;
 mod error;
 mod events;
 mod freeze;
+mod heartbeat;
 mod jobs;
 mod journal;
 mod keys;
@@ -38,7 +39,7 @@ pub use accounts::{
 pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
-    Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
+    Failing, SettleOutcome, Settlement, Step,
 };
 pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
@@ -47,6 +48,7 @@ pub use drains::{DrainOrder, WorkerDrain};
 pub use error::Error;
 pub use events::{Event, EventReader};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
+pub use heartbeat::HeartbeatOutcome;
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use obligations::ObligationView;
