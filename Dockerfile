@@ -1,8 +1,11 @@
 # Two stages: build with the toolchain, run without it, as a user that owns nothing but its artifacts.
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
-COPY . .
-RUN cargo build --release --locked
+# Only what the program is made of: a change of a test or a page builds nothing again.
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY config config
+RUN cargo build --release --locked --bin meterline
 
 FROM debian:bookworm-slim
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/meterline meterline \
@@ -12,5 +15,6 @@ COPY --from=build /src/target/release/meterline /usr/local/bin/meterline
 COPY config /etc/meterline
 USER meterline
 WORKDIR /var/lib/meterline
+# No HEALTHCHECK here: what "well" means depends on the command. A worker's is in docker-compose.yml.
 ENTRYPOINT ["meterline"]
 CMD ["--help"]

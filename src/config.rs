@@ -7,6 +7,7 @@
 mod files;
 mod layers;
 mod relations;
+mod schema;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -16,13 +17,14 @@ use secrecy::SecretString;
 
 pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
+pub use schema::{FileKind, schema};
 pub use settings::{
     Accounts, Audit, Dev, Journal, Media, Period, Plan, Provider, Queue, Redis, Rewards, Settings,
     Store, Worker,
 };
 
 use crate::domain::catalogue::Catalogue;
-use crate::domain::problem::{Lines, Problem, read_table};
+use crate::domain::problem::{Lines, Problem};
 use layers::Layers;
 
 /// The folder that is read without a flag, where it exists.
@@ -70,11 +72,12 @@ impl Settings {
         flags: &[Flag],
     ) -> Result<Loaded, Vec<Problem>> {
         let usual = || Some(PathBuf::from(USUAL_DIR)).filter(|dir| dir.is_dir());
-        load(
-            dir.map(Path::to_owned).or_else(usual).as_deref(),
-            environment,
-            flags,
-        )
+        let dir = dir.map(Path::to_owned).or_else(usual);
+        load(dir.as_deref(), environment, flags).map_err(|mut problems| {
+            // In the order in which somebody who mends them meets them.
+            problems.sort_by(|a, b| (&a.origin, a.place).cmp(&(&b.origin, b.place)));
+            problems
+        })
     }
 
     /// Only what is built in.
@@ -83,11 +86,11 @@ impl Settings {
     }
 }
 
-/// The variables of this process that are settings. Those that are no text are left out.
+/// The variables of this process that are settings, or may be meant as some. Those that are no text are left out.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with(layers::PREFIX))
+        .filter(|(name, _)| name.to_uppercase().starts_with("METERLINE"))
 }
 
 /// A secret from the environment, by the name that a provider's file gives it; `None` where it is
@@ -103,18 +106,33 @@ fn load(
     flags: &[Flag],
 ) -> Result<Loaded, Vec<Problem>> {
     let files = files::Files::of(dir).map_err(|problem| vec![problem])?;
-    let layers = layered(&files, environment, flags)?;
-    let settings: Settings =
-        read_table(layers.table.clone()).map_err(|problem| vec![layers.located(problem)])?;
-    let wrong = relations::problems(&settings);
-    if !wrong.is_empty() {
-        return Err(wrong
-            .into_iter()
-            .map(|problem| layers.located(problem))
-            .collect());
-    }
-    let catalogue = catalogue(&files, &settings)?;
-    let wrong = strangers(&settings, &catalogue, &files, &layers);
+    let (layers, mut wrong) = layered(&files, environment, flags)?;
+    wrong.extend(files.strays.iter().cloned());
+    let (settings, badly_typed) = layers.read();
+    wrong.extend(badly_typed);
+    let Some(settings) = settings else {
+        return Err(wrong);
+    };
+    // A value that could not be read stands at its default now: what it does to others is not known.
+    let related = if wrong.is_empty() {
+        relations::problems(&settings)
+    } else {
+        relations::alone(&settings)
+    };
+    let located = |problem: Problem| {
+        let other = relations::other_key(&problem.key);
+        layers.located_at_either(problem, other)
+    };
+    wrong.extend(related.into_iter().map(located));
+    wrong.extend(provider_problems(&files, &settings));
+    let catalogue = match catalogue(&files, &settings) {
+        Ok(catalogue) => catalogue,
+        Err(more) => {
+            wrong.extend(more);
+            return Err(wrong);
+        }
+    };
+    wrong.extend(strangers(&settings, &catalogue, &files, &layers));
     if !wrong.is_empty() {
         return Err(wrong);
     }
@@ -135,37 +153,54 @@ fn layered(
     files: &files::Files,
     environment: impl IntoIterator<Item = (String, String)>,
     flags: &[Flag],
-) -> Result<Layers, Vec<Problem>> {
+) -> Result<(Layers, Vec<Problem>), Vec<Problem>> {
     let mut layers = Layers::over_defaults(DEFAULT_SETTINGS).map_err(|problem| vec![problem])?;
     let mut wrong = Vec::new();
     if let Some(file) = &files.settings {
-        wrong.extend(
-            layers
-                .add_file(&file.origin.to_string(), &file.text)
-                .err()
-                .into_iter()
-                .flatten(),
-        );
+        wrong.extend(layers.add_file(&file.origin.to_string(), &file.text));
     }
     let mut variables: Vec<(String, String)> = environment.into_iter().collect();
-    variables.retain(|(name, _)| name.starts_with(layers::PREFIX));
     variables.sort();
+    wrong.extend(
+        variables
+            .iter()
+            .filter_map(|(name, _)| layers.misspelt(name)),
+    );
+    variables.retain(|(name, _)| name.starts_with(layers::PREFIX));
     for (name, value) in &variables {
         wrong.extend(layers.add_variable(name, value).err());
     }
     for flag in flags {
         wrong.extend(layers.add_flag(flag).err());
     }
-    if wrong.is_empty() {
-        Ok(layers)
-    } else {
-        Err(wrong)
-    }
+    Ok((layers, wrong))
+}
+
+fn provider_problems(files: &files::Files, settings: &Settings) -> Vec<Problem> {
+    let origins = files.provider_origins();
+    let known = |name: &String| origins.contains_key(name);
+    let urls = settings
+        .base_urls()
+        .into_iter()
+        .filter(|(name, _)| known(name));
+    let found = crate::provider::problems(&files.provider_texts(), &urls.collect());
+    let placed = |(name, problem): (String, Problem)| match origins.get(&name) {
+        Some(origin) => problem.in_origin(&origin.to_string()),
+        None => problem,
+    };
+    found.into_iter().map(placed).collect()
 }
 
 fn catalogue(files: &files::Files, settings: &Settings) -> Result<Catalogue, Vec<Problem>> {
     let file = &files.catalogue;
-    Catalogue::from_toml(&file.text, &settings.catalogue_defaults()).map_err(|problems| {
+    let mut defaults = settings.catalogue_defaults();
+    // A queue's wrong clocks have been reported: not once more by each of its tools.
+    for clocks in defaults.queues.values_mut() {
+        if !clocks.faults().is_empty() {
+            *clocks = relations::WIDEST;
+        }
+    }
+    Catalogue::from_toml(&file.text, &defaults).map_err(|problems| {
         let origin = file.origin.to_string();
         problems
             .into_iter()

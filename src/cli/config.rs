@@ -9,8 +9,15 @@ use super::Call;
 use super::failure::{Exit, Failure, Kind};
 use super::house::House;
 use super::output::{rows, table};
-use crate::config::{Loaded, Origin, secret};
+use crate::config::{self, FileKind, Loaded, Origin, secret};
 use crate::provider::Providers;
+
+const SCHEMA_EXAMPLES: &str = "Examples:
+  meterline config schema > meterline.schema.json
+  meterline config schema --of provider > provider.schema.json
+
+An editor with a TOML language server uses it when the file begins with
+  #:schema ./meterline.schema.json";
 
 /// Check and show the settings
 #[derive(Debug, Subcommand)]
@@ -18,6 +25,7 @@ use crate::provider::Providers;
 pub(super) enum Command {
     Check(CheckArgs),
     Show(ShowArgs),
+    Schema(SchemaArgs),
 }
 
 /// Check settings, catalogue and provider files, and say what is wrong with file and line
@@ -30,10 +38,41 @@ pub(super) struct CheckArgs {}
 #[command(after_help = "Example:\n  meterline config show --output json")]
 pub(super) struct ShowArgs {}
 
+/// Print the JSON Schema of a file, for an editor or a program that writes one
+#[derive(Debug, clap::Args)]
+#[command(after_help = SCHEMA_EXAMPLES)]
+pub(super) struct SchemaArgs {
+    /// Which file: meterline.toml, catalogue.toml, or one in providers/
+    #[arg(long, value_enum, value_name = "FILE", default_value_t = Of::Settings)]
+    of: Of,
+}
+
+/// The files that have a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Of {
+    /// meterline.toml
+    Settings,
+    /// catalogue.toml
+    Catalogue,
+    /// A file in providers/
+    Provider,
+}
+
+impl From<Of> for FileKind {
+    fn from(of: Of) -> Self {
+        match of {
+            Of::Settings => Self::Settings,
+            Of::Catalogue => Self::Catalogue,
+            Of::Provider => Self::Provider,
+        }
+    }
+}
+
 pub(super) fn run(call: &Call, command: &Command) -> Result<Exit, Failure> {
     match command {
         Command::Check(CheckArgs {}) => check(call),
         Command::Show(ShowArgs {}) => show(call),
+        Command::Schema(args) => schema(call, args),
     }
 }
 
@@ -105,6 +144,15 @@ fn show(call: &Call) -> Result<Exit, Failure> {
         .collect();
     let value = json!({"settings": shown, "files": files});
     call.out.show(&value, || text(&shown, &files))?;
+    Ok(Exit::Done)
+}
+
+/// One document over many lines for people, who redirect it into a file; one line with `json`.
+fn schema(call: &Call, args: &SchemaArgs) -> Result<Exit, Failure> {
+    let schema = config::schema(args.of.into());
+    let text = serde_json::to_string_pretty(&schema)
+        .map_err(|error| Failure::new(Kind::Io, format!("failed to write JSON: {error}")))?;
+    call.out.show(&schema, || text)?;
     Ok(Exit::Done)
 }
 

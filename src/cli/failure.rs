@@ -167,6 +167,8 @@ pub(super) enum Kind {
     UnknownOutcome,
     /// The time to wait is up.
     TimeIsUp,
+    /// A server process does not work.
+    Unwell,
     /// A file, a socket or a process.
     Io,
     /// Nobody reads what is printed any more.
@@ -229,6 +231,7 @@ impl Kind {
             Self::StoreError => "store_error",
             Self::UnknownOutcome => "unknown_outcome",
             Self::TimeIsUp => "time_is_up",
+            Self::Unwell => "unwell",
             Self::Io => "io",
             Self::BrokenPipe => "broken_pipe",
         }
@@ -244,6 +247,7 @@ impl Kind {
             | Self::IncompatibleStore
             | Self::StoreError
             | Self::TimeIsUp
+            | Self::Unwell
             | Self::Io => Exit::Failed,
             Self::Usage
             | Self::BadAmount
@@ -476,9 +480,15 @@ impl From<Vec<Problem>> for Failure {
         let texts: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let details: Vec<Value> = problems
             .iter()
-            .map(
-                |p| json!({"origin": p.origin, "line": p.line, "key": p.key, "message": p.message}),
-            )
+            .map(|p| {
+                json!({
+                    "origin": p.origin,
+                    "line": p.place.map(|place| place.line),
+                    "column": p.place.map(|place| place.column),
+                    "key": p.key,
+                    "message": p.message,
+                })
+            })
             .collect();
         Self::new(Kind::BadConfig, texts.join("\n")).with("problems", details)
     }

@@ -4,13 +4,16 @@
 
 mod account;
 mod audit;
+mod completions;
 mod config;
 mod demo;
 mod failure;
 mod freeze;
+mod health;
 mod house;
 mod job;
 mod jobs;
+mod man;
 mod obligation;
 mod output;
 mod provider;
@@ -104,6 +107,9 @@ enum Command {
     Freeze(freeze::Command),
     #[command(subcommand)]
     Config(config::Command),
+    Health(health::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Run the main job with everything that can go wrong once, on a store and a provider of its own
@@ -196,6 +202,19 @@ fn parse(arguments: &[OsString]) -> Result<(Cli, &'static str), Exit> {
     })
 }
 
+/// Whether a command line (without the program's name) can be understood; what is wrong with it
+/// otherwise. For whoever writes commands into files and pages.
+pub fn understands(arguments: &[String]) -> Result<(), String> {
+    let line = std::iter::once("meterline").chain(arguments.iter().map(String::as_str));
+    match Cli::try_parse_from(line) {
+        Ok(_) => Ok(()),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(()),
+            _ => Err(in_short(&error)),
+        },
+    }
+}
+
 /// What is wrong, without the usage and the hint at `--help` that follow it.
 fn in_short(error: &clap::Error) -> String {
     let text = error.render().to_string();
@@ -231,7 +250,10 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Obligation(_)
         | Command::Audit(_)
         | Command::Freeze(_)
-        | Command::Config(_) => LevelFilter::WARN,
+        | Command::Config(_)
+        | Command::Health(_)
+        | Command::Completions(_)
+        | Command::Man(_) => LevelFilter::WARN,
     });
     let has_csv = matches!(command, Command::Account(account::Command::Statement(_)));
     if call.out.format() == Format::Csv && !has_csv {
@@ -258,6 +280,9 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Audit(args) => audit::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
+            Command::Health(args) => health::run(call, &args),
+            Command::Completions(args) => completions::run(call, &args),
+            Command::Man(args) => man::run(call, &args),
         }
     })
 }

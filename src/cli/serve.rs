@@ -1,5 +1,6 @@
 //! `serve`: the process that runs jobs.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::failure::{Exit, Failure, Kind};
+use super::health::HealthFile;
 use super::output::note;
 use super::{Call, config};
 use crate::config::{Flag, Settings};
@@ -44,6 +46,9 @@ pub(super) struct Args {
     /// Reach a provider at another address than its file says; may be repeated
     #[arg(long, value_name = "NAME=URL", value_parser = provider_url)]
     provider_url: Vec<(String, Url)>,
+    /// File to touch every second as long as the worker is well, for `meterline health`
+    #[arg(long, value_name = "FILE")]
+    health_file: Option<PathBuf>,
 }
 
 /// What a process does.
@@ -97,16 +102,25 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         worker_options(house.settings()),
         None,
     );
+    let mut health_file = None;
     let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
             note(&format!("ready worker={}", worker.id()));
+            health_file = keep_health_file(args.health_file, &worker)?;
             told_to_stop(&worker, &mut signals).await;
         }
         () = told_to_stop(&worker, &mut signals) => {}
     }
     audit.stop().await;
-    Ok(leave(worker, &mut signals).await)
+    let exit = leave(worker, &mut signals).await;
+    drop(health_file);
+    Ok(exit)
+}
+
+fn keep_health_file(path: Option<PathBuf>, worker: &Worker) -> Result<Option<HealthFile>, Failure> {
+    path.map(|path| HealthFile::keep(path, worker.id().to_owned(), worker.vital_sign()))
+        .transpose()
 }
 
 /// The continuous audit, next to the worker.

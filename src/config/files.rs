@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::layers::Origin;
+use crate::domain::nearest::did_you_mean;
 use crate::domain::problem::Problem;
 
 /// The built-in settings, which are also their documentation.
@@ -32,6 +33,9 @@ const DEFAULT_PROVIDERS: [(&str, &str); 5] = [
     ),
 ];
 
+/// What is read of a folder.
+const READ: [&str; 3] = ["meterline.toml", "catalogue.toml", "providers"];
+
 /// A text and where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct File {
@@ -46,6 +50,8 @@ pub(super) struct Files {
     pub(super) settings: Option<File>,
     pub(super) catalogue: File,
     providers: BTreeMap<String, File>,
+    /// Files of the folder that nobody reads, and whose names are slips of those that are read.
+    pub(super) strays: Vec<Problem>,
 }
 
 impl Files {
@@ -70,6 +76,7 @@ impl Files {
             settings: None,
             catalogue,
             providers,
+            strays: Vec::new(),
         };
         if let Some(dir) = dir {
             files.add_folder(dir)?;
@@ -87,6 +94,7 @@ impl Files {
             self.catalogue = file;
         }
         self.providers.extend(providers_in(&dir.join("providers"))?);
+        self.strays = strays_in(dir)?;
         Ok(())
     }
 
@@ -101,6 +109,13 @@ impl Files {
             .collect()
     }
 
+    pub(super) fn provider_texts(&self) -> Vec<(String, String)> {
+        let files = self.providers.iter();
+        files
+            .map(|(name, file)| (name.clone(), file.text.clone()))
+            .collect()
+    }
+
     pub(super) fn into_providers(self) -> Vec<(String, String)> {
         self.providers
             .into_iter()
@@ -109,18 +124,37 @@ impl Files {
     }
 }
 
+fn strays_in(dir: &Path) -> Result<Vec<Problem>, Problem> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| unreadable(dir, &error))? {
+        let entry = entry.map_err(|error| unreadable(dir, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if READ.contains(&name.as_str()) {
+            continue;
+        }
+        let mend = did_you_mean(&name.to_lowercase(), READ);
+        if !mend.is_empty() {
+            let message = format!("is not read under this name{mend}");
+            let origin = entry.path().display().to_string();
+            found.push(Problem::new("", message).in_origin(&origin));
+        }
+    }
+    found.sort_by(|a, b| a.origin.cmp(&b.origin));
+    Ok(found)
+}
+
+fn unreadable(dir: &Path, error: &std::io::Error) -> Problem {
+    Problem::new("", format!("cannot be read: {error}")).in_origin(&dir.display().to_string())
+}
+
 fn providers_in(dir: &Path) -> Result<Vec<(String, File)>, Problem> {
-    let unreadable = |error: &std::io::Error| {
-        let message = format!("cannot be read: {error}");
-        Problem::new("", message).in_origin(&dir.display().to_string())
-    };
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(|error| unreadable(&error))?,
+        entries => entries.map_err(|error| unreadable(dir, &error))?,
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| unreadable(&error))?.path();
+        let path = entry.map_err(|error| unreadable(dir, &error))?.path();
         let name = path
             .file_stem()
             .and_then(|stem| stem.to_str())

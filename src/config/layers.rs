@@ -11,19 +11,22 @@ use serde::Deserialize;
 use super::settings::{
     Accounts, Dev, Media, Plan, Provider, Queue, Redis, Rewards, Settings, Store, Worker,
 };
-use crate::domain::problem::{Lines, Problem, join, unknown_keys};
+use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;
 
 /// What every environment variable of the settings begins with.
 pub(super) const PREFIX: &str = "METERLINE__";
+
+/// Variables with a name of their own: flags of every command, and the level of the log.
+const VARIABLES: [&str; 3] = ["METERLINE_REDIS_URL", "METERLINE_CONFIG", "METERLINE_LOG"];
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// In a file that is built into the program.
     Embedded(String),
-    /// In a file, and on which of its lines.
-    File(String, Option<usize>),
+    /// In a file, and where in it.
+    File(String, Option<Place>),
     /// In an environment variable.
     Environment(String),
     /// In a flag of the command line.
@@ -46,7 +49,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Embedded(name) => write!(f, "built-in {name}"),
             Self::File(path, None) => f.write_str(path),
-            Self::File(path, Some(line)) => write!(f, "{path}:{line}"),
+            Self::File(path, Some(place)) => write!(f, "{path}:{}", place.line),
             Self::Environment(name) | Self::Flag(name) => f.write_str(name),
         }
     }
@@ -54,7 +57,8 @@ impl fmt::Display for Origin {
 
 /// All layers in one table, and where each of its keys was last written.
 pub(super) struct Layers {
-    pub(super) table: toml::Table,
+    table: toml::Table,
+    defaults: toml::Table,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -63,28 +67,29 @@ impl Layers {
     pub(super) fn over_defaults(defaults: &str) -> Result<Self, Problem> {
         let mut layers = Self {
             table: toml::Table::new(),
+            defaults: parsed(defaults)?,
             origins: BTreeMap::new(),
         };
-        layers.merge(parsed(defaults)?, &|_| {
+        layers.merge(layers.defaults.clone(), &|_| {
             Origin::Embedded("meterline.toml".to_owned())
         });
         Ok(layers)
     }
 
-    /// Lays a file on top.
-    pub(super) fn add_file(&mut self, path: &str, text: &str) -> Result<(), Vec<Problem>> {
-        let in_file = |problem: Problem| problem.in_origin(path);
-        let lines = Lines::of_text(text).map_err(|problem| vec![in_file(problem)])?;
-        let table = parsed(text).map_err(|problem| vec![in_file(problem)])?;
-        let unknown: Vec<Problem> = unknown_in(&table)
-            .into_iter()
-            .map(|problem| in_file(problem.on_line(&lines)))
-            .collect();
-        if !unknown.is_empty() {
-            return Err(unknown);
+    /// Lays a file on top, without the keys that nobody knows, which are returned.
+    pub(super) fn add_file(&mut self, path: &str, text: &str) -> Vec<Problem> {
+        let read = Lines::of_text(text).and_then(|lines| Ok((lines, parsed(text)?)));
+        let (lines, mut table) = match read {
+            Ok(read) => read,
+            Err(problem) => return vec![problem.in_origin(path)],
+        };
+        let unknown = unknown_in(&table);
+        for problem in &unknown {
+            take_out(&mut table, &problem.key);
         }
         self.merge(table, &|key| Origin::File(path.to_owned(), lines.of(key)));
-        Ok(())
+        let placed = |problem: Problem| problem.on_line(&lines).in_origin(path);
+        unknown.into_iter().map(placed).collect()
     }
 
     /// Lays one environment variable on top.
@@ -117,6 +122,73 @@ impl Layers {
         }
     }
 
+    /// A variable that sets nothing because of its underscores or small letters.
+    pub(super) fn misspelt(&self, name: &str) -> Option<Problem> {
+        if name.starts_with(PREFIX) || VARIABLES.contains(&name) {
+            return None;
+        }
+        let bare = |name: &str| name.to_uppercase().replace('-', "_").replace("__", "_");
+        let mut keys = self.origins.keys();
+        let meant = keys.find(|key| {
+            let spelt = format!("{PREFIX}{}", key.replace('.', "__"));
+            bare(&spelt) == bare(name)
+        })?;
+        let right =
+            format!("{PREFIX}{}", meant.replace('.', "__").replace('-', "_")).to_uppercase();
+        let message =
+            format!("sets nothing; write {right}, with two underscores between the parts");
+        Some(Problem::new("", message).in_origin(name))
+    }
+
+    /// The settings, and every value that has the wrong type: it is replaced by its default, so that
+    /// the others can be looked at. No settings where that is not possible.
+    pub(super) fn read(&self) -> (Option<Settings>, Vec<Problem>) {
+        let (mut table, mut wrong) = (self.table.clone(), Vec::new());
+        loop {
+            match read_table::<Settings>(table.clone()) {
+                Ok(settings) => return (Some(settings), wrong),
+                Err(problem) => {
+                    let mended = self.mend(&mut table, &problem.key);
+                    // A table of one's own that misses a key because a wrong one was taken out.
+                    let follows = wrong.iter().any(|known: &Problem| {
+                        !problem.key.is_empty()
+                            && known.key.starts_with(&format!("{}.", problem.key))
+                    });
+                    if !follows {
+                        wrong.push(self.located(problem));
+                    }
+                    if !mended {
+                        return (None, wrong);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts the default of a key in its place, or takes out what has none.
+    fn mend(&self, table: &mut toml::Table, key: &str) -> bool {
+        let key = key.split('[').next().unwrap_or_default();
+        let default = key
+            .split('.')
+            .try_fold(None, |at: Option<&toml::Value>, part| match at {
+                None => self.defaults.get(part).map(Some),
+                Some(value) => value.get(part).map(Some),
+            })
+            .flatten();
+        let taken = take_out(table, key);
+        if let (Some(default), true) = (default, taken) {
+            let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+            let inner = path
+                .split('.')
+                .filter(|part| !part.is_empty())
+                .try_fold(table, |at, part| at.get_mut(part)?.as_table_mut());
+            if let Some(inner) = inner {
+                inner.insert(last.to_owned(), default.clone());
+            }
+        }
+        taken
+    }
+
     /// Where a key, or the nearest table around it, was last written.
     pub(super) fn origin_of(&self, key: &str) -> Option<&Origin> {
         let mut path = key;
@@ -131,12 +203,29 @@ impl Layers {
     /// The same problem with the place its key was written.
     pub(super) fn located(&self, problem: Problem) -> Problem {
         match self.origin_of(&problem.key) {
-            Some(Origin::File(path, line)) => Problem {
-                line: *line,
+            Some(Origin::File(path, place)) => Problem {
+                place: *place,
                 ..problem.in_origin(path)
             },
             Some(origin) => problem.in_origin(&origin.to_string()),
             None => problem,
+        }
+    }
+
+    /// [`Layers::located`] of a problem between two keys: where the first has its built-in value, the
+    /// place is that of the other, because that is what somebody has written.
+    pub(super) fn located_at_either(&self, problem: Problem, other: Option<&str>) -> Problem {
+        let written = |key: &str| !matches!(self.origin_of(key), Some(Origin::Embedded(_)) | None);
+        match other {
+            Some(other) if !written(&problem.key) && written(other) => {
+                let place = self.located(Problem::new(other, ""));
+                Problem {
+                    origin: place.origin,
+                    place: place.place,
+                    ..problem
+                }
+            }
+            Some(_) | None => self.located(problem),
         }
     }
 

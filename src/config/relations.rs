@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::settings::{Queue, Settings};
-use crate::domain::catalogue::is_name;
+use crate::domain::catalogue::{Clocks, is_name};
 use crate::domain::problem::Problem;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
@@ -18,11 +18,25 @@ const DAY_MS: u64 = 24 * 3_600_000;
 /// Ten years: who wants a longer life of a reward means one that never expires.
 const REWARD_DAYS_MAX: u64 = 3_650;
 
+/// Clocks that every tool's own fit into.
+pub(super) const WIDEST: Clocks = Clocks {
+    submission_timeout_ms: 1,
+    deadline_ms: TIME_MAX_MS,
+    deadline_max_ms: TIME_MAX_MS,
+};
+
+/// The key that the value of another one is checked against.
+pub(super) fn other_key(key: &str) -> Option<&'static str> {
+    match key {
+        "worker.heartbeat_ms" | "worker.sweep_ms" => Some("worker.lease_ms"),
+        "retry.base_ms" => Some("retry.cap_ms"),
+        _ => None,
+    }
+}
+
 /// Everything that is wrong with settings whose types are right.
 pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
-    let mut found = Vec::new();
-    found.extend(redis_url(settings));
-    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
+    let mut found = alone(settings);
     found.extend(lease(settings));
     found.extend(journal(settings));
     found.extend(retry(settings));
@@ -32,16 +46,27 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.extend(slots(settings));
     found.extend(plans(settings));
     found.extend(rewards(settings));
+    found
+}
+
+/// What is wrong with single values, whatever the others are.
+pub(super) fn alone(settings: &Settings) -> Vec<Problem> {
+    let mut found = Vec::new();
+    found.extend(redis_url(settings));
+    found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(names(settings));
     found
 }
 
 /// A number and what it may be.
-struct Bound {
-    key: &'static str,
+pub(super) struct Bound {
+    /// Dotted key of the setting.
+    pub(super) key: &'static str,
     value: u64,
-    min: u64,
-    max: u64,
+    /// The least it may be.
+    pub(super) min: u64,
+    /// The most it may be.
+    pub(super) max: u64,
 }
 
 impl Bound {
@@ -70,7 +95,8 @@ impl Bound {
     }
 }
 
-fn bounds(settings: &Settings) -> Vec<Bound> {
+/// Every number that has limits of its own.
+pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -15,7 +16,7 @@ use crate::domain::catalogue::{Clocks, Defaults};
 use crate::domain::retry::Policy;
 
 /// Everything that can be set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// How the store is reached.
@@ -47,11 +48,12 @@ pub struct Settings {
 }
 
 /// `[redis]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Redis {
     /// Address, which may hold a password: shown without it.
     #[serde(serialize_with = "without_password")]
+    #[schemars(with = "String")]
     pub url: SecretString,
     /// Longest time to connect, ms.
     pub connect_timeout_ms: u64,
@@ -62,7 +64,7 @@ pub struct Redis {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Partitions of a store that is still empty.
@@ -98,7 +100,7 @@ pub struct Store {
 }
 
 /// `[accounts]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Accounts {
     /// Balance below which an event is written; 0 = never.
@@ -106,7 +108,7 @@ pub struct Accounts {
 }
 
 /// `[rewards]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rewards {
     /// Credits of a welcome; 0 = none.
@@ -120,7 +122,7 @@ pub struct Rewards {
 }
 
 /// `[plans.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Credits of one period; they expire with it.
@@ -134,7 +136,7 @@ pub struct Plan {
 }
 
 /// How long one payment for a plan lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
     /// Until the same day of the next month, or its last one.
@@ -154,7 +156,7 @@ impl Period {
 }
 
 /// `[journal]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
     /// Days from one round of openings to the next.
@@ -166,7 +168,7 @@ pub struct Journal {
 }
 
 /// `[audit]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     /// Between two looks at the books, ms; 0 = never.
@@ -174,7 +176,7 @@ pub struct Audit {
 }
 
 /// `[worker]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
     /// How long a worker owns its jobs without renewing, ms.
@@ -190,7 +192,7 @@ pub struct Worker {
 }
 
 /// `[queues.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// One submission, ms.
@@ -202,7 +204,7 @@ pub struct Queue {
 }
 
 /// `[media]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Media {
     /// Folder of the outputs.
@@ -220,7 +222,7 @@ pub struct Media {
 }
 
 /// `[dev]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dev {
     /// Whether requests may steer the simulated provider.
@@ -228,7 +230,7 @@ pub struct Dev {
 }
 
 /// `[providers.NAME]`
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// In place of the address in the provider's file.
@@ -236,6 +238,7 @@ pub struct Provider {
     pub base_url: Option<Url>,
     /// In place of the private networks that the provider's file allows outputs to be fetched from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub allow_cidr: Option<Vec<IpNet>>,
 }
 

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 pub use check::is_name;
 pub use parameters::{COUNT, DURATION_MS, Parameters, SIM};
 pub use rates::Rates;
+pub use read::schema;
 
 use crate::domain::credits::Ucr;
 use crate::domain::media::MediaKind;

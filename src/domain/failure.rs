@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, in the few kinds that need different answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
     /// The request itself is at fault (a bad parameter, an input that cannot be read).

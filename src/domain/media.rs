@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What kind of file an output is, found out from its first bytes, never from its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaKind {
     /// A still picture: it has no length.

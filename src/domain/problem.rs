@@ -13,13 +13,28 @@ use toml::de::{DeTable, DeValue};
 
 use crate::domain::nearest::did_you_mean;
 
+/// A place in a text, counted from 1; columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
 /// One thing that has to be mended before the settings can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The file or the environment variable; empty for a text that has no name.
     pub origin: String,
-    /// Line in the file, counted from 1, where one can be told.
-    pub line: Option<usize>,
+    /// Where in the file, where that can be told.
+    pub place: Option<Place>,
     /// Dotted path of the key; empty where the text cannot be read at all.
     pub key: String,
     /// What is wrong and what would be right.
@@ -31,7 +46,7 @@ impl Problem {
     pub fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             origin: String::new(),
-            line: None,
+            place: None,
             key: key.into(),
             message: message.into(),
         }
@@ -50,7 +65,7 @@ impl Problem {
     #[must_use]
     pub fn on_line(self, lines: &Lines) -> Self {
         Self {
-            line: self.line.or_else(|| lines.of(&self.key)),
+            place: self.place.or_else(|| lines.of(&self.key)),
             ..self
         }
     }
@@ -59,11 +74,11 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.origin)?;
-        if let Some(line) = self.line {
+        if let Some(place) = self.place {
             let lead = if self.origin.is_empty() { "line " } else { ":" };
-            write!(f, "{lead}{line}")?;
+            write!(f, "{lead}{place}")?;
         }
-        if !self.origin.is_empty() || self.line.is_some() {
+        if !self.origin.is_empty() || self.place.is_some() {
             f.write_str(": ")?;
         }
         if !self.key.is_empty() {
@@ -75,9 +90,9 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// The line of every key in a TOML text, by its dotted path (`tools.upscale.rate`, `routes[0]`).
+/// The place of every key in a TOML text, by its dotted path (`tools.upscale.rate`, `routes[0]`).
 #[derive(Debug, Clone, Default)]
-pub struct Lines(BTreeMap<String, usize>);
+pub struct Lines(BTreeMap<String, Place>);
 
 impl Lines {
     /// Reads the places of all keys; a text that is not TOML is one problem with its line.
@@ -88,12 +103,12 @@ impl Lines {
         Ok(lines)
     }
 
-    /// The line of a key, or of the nearest table around it that stands in the text.
-    pub fn of(&self, path: &str) -> Option<usize> {
+    /// The place of a key, or of the nearest table around it that stands in the text.
+    pub fn of(&self, path: &str) -> Option<Place> {
         let mut path = path;
         loop {
-            if let Some(&line) = self.0.get(path) {
-                return Some(line);
+            if let Some(&place) = self.0.get(path) {
+                return Some(place);
             }
             path = &path[..path.rfind(['.', '['])?];
         }
@@ -107,7 +122,7 @@ impl Lines {
     fn add_table(&mut self, text: &str, path: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = join(path, key.get_ref());
-            self.0.insert(path.clone(), line_at(text, &key.span()));
+            self.0.insert(path.clone(), place_at(text, &key.span()));
             self.add_value(text, &path, value.get_ref());
         }
     }
@@ -123,9 +138,22 @@ impl Lines {
             .enumerate()
         {
             let path = format!("{path}[{index}]");
-            self.0.insert(path.clone(), line_at(text, &item.span()));
+            self.0.insert(path.clone(), place_at(text, &item.span()));
             self.add_value(text, &path, item.get_ref());
         }
+    }
+}
+
+/// Takes the value at a dotted path (`poll.http[0].means`) out of a table; of a list, the list.
+/// `false` where there is nothing to take.
+pub fn take_out(table: &mut toml::Table, path: &str) -> bool {
+    let path = path.split('[').next().unwrap_or_default();
+    match path.split_once('.') {
+        None => table.remove(path).is_some(),
+        Some((first, rest)) => match table.get_mut(first) {
+            Some(toml::Value::Table(inner)) => take_out(inner, rest),
+            Some(_) | None => false,
+        },
     }
 }
 
@@ -144,7 +172,8 @@ pub fn read_table<T: DeserializeOwned>(table: toml::Table) -> Result<T, Problem>
     serde_path_to_error::deserialize(table).map_err(|error| {
         let path = error.path().to_string();
         let key = if path == "." { String::new() } else { path };
-        Problem::new(key, one_line(error.inner().message()))
+        let message = in_words(&one_line(error.inner().message()));
+        Problem::new(key.clone(), format!("{message}{}", unit_of(&key, &message)))
     })
 }
 
@@ -171,10 +200,56 @@ pub fn unknown_key<'a>(
     Problem::new(join(path, key), format!("unknown key{mend}"))
 }
 
+/// What a parser expects, in the words of the file.
+const EXPECTED: [(&str, &str); 6] = [
+    ("path string", "a text in quotes"),
+    ("a map", "a table"),
+    ("a sequence", "a list in [ ]"),
+    ("a string", "a text in quotes"),
+    ("a boolean", "true or false"),
+    ("f64", "a number"),
+];
+
+/// A message without the names of types that only we know.
+fn in_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let whole = ["u8", "u16", "u32", "u64", "usize"].contains(&expected);
+    let words = if whole {
+        "a whole number"
+    } else if expected.starts_with("struct ") || expected.starts_with("internally tagged enum") {
+        "a table"
+    } else {
+        let known = EXPECTED.iter().find(|(theirs, _)| *theirs == expected);
+        known.map_or(expected, |(_, ours)| ours)
+    };
+    let found = found.replace("invalid type: map", "invalid type: table");
+    let found = found.replace("invalid type: sequence", "invalid type: list");
+    format!("{found}, expected {words}")
+}
+
+/// Which unit a number is in, as the end of its key says.
+fn unit_of(key: &str, message: &str) -> &'static str {
+    let units = [
+        ("_ms", " of milliseconds, such as 15000"),
+        ("_days", " of days"),
+        ("_bytes", " of bytes"),
+        ("_percent", " of percent"),
+    ];
+    let fits = |&&(end, _): &&(&str, &str)| key.ends_with(end) && message.ends_with("whole number");
+    units.iter().find(fits).map_or("", |(_, unit)| unit)
+}
+
 fn unreadable(text: &str, error: &toml::de::Error) -> Problem {
-    let line = error.span().map(|span| line_at(text, &span));
-    let mut problem = Problem::new("", one_line(error.message()));
-    problem.line = line;
+    let place = error.span().map(|span| place_at(text, &span));
+    let mut message = one_line(error.message());
+    let key = error.span().and_then(|span| text.get(span));
+    if let ("duplicate key", Some(key)) = (message.as_str(), key) {
+        message = format!("duplicate key `{key}`: put what belongs to it under the first one");
+    }
+    let mut problem = Problem::new("", message);
+    problem.place = place;
     problem
 }
 
@@ -182,9 +257,13 @@ fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(", ")
 }
 
-fn line_at(text: &str, span: &Range<usize>) -> usize {
-    let before = text.as_bytes().iter().take(span.start);
-    before.filter(|&&byte| byte == b'\n').count() + 1
+fn place_at(text: &str, span: &Range<usize>) -> Place {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    Place {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+    }
 }
 
 /// The field names of a struct, asked of its own `Deserialize`.
@@ -268,19 +347,19 @@ mod tests {
             ("routes[1].model", Some(7)),
             ("media", None),
         ] {
-            assert_eq!(lines.of(key), line, "{key}");
+            assert_eq!(lines.of(key).map(|place| place.line), line, "{key}");
         }
     }
 
     #[test]
     fn text_that_is_not_toml_names_its_line() {
         let problem = Lines::of_text("a = 1\nb = = 2\n").unwrap_err();
-        assert_eq!(problem.line, Some(2));
+        assert_eq!(problem.place, Some(Place { line: 2, column: 5 }));
         assert!(
             problem
                 .in_origin("x.toml")
                 .to_string()
-                .starts_with("x.toml:2: ")
+                .starts_with("x.toml:2:5: ")
         );
     }
 

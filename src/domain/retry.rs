@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How retries are spaced, and how many there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Tries on one route before the next route is taken.

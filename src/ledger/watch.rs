@@ -29,6 +29,8 @@ const ACCOUNTS_MAX: usize = 100;
 const DIFFERENCES_KEPT: usize = 20;
 /// A process that audits keeps a partition at least so long without a word.
 const LEASE_MIN_MS: u64 = 60_000;
+/// As long as that while it reads a whole journal: nobody else should begin to meanwhile.
+const LEASE_WHOLE_MS: u64 = 900_000;
 
 /// What a round of the continuous audit came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +95,8 @@ impl Watch {
     /// One round in one partition, if this process leads there.
     pub async fn round(&mut self, partition: u16) -> Result<Round, Error> {
         let began = Instant::now();
-        if !self.lead(partition).await? {
+        let reads_whole = !self.led.contains_key(&partition);
+        if !self.lead(partition, reads_whole).await? {
             self.led.remove(&partition);
             return Ok(Round::Follows);
         }
@@ -112,6 +115,7 @@ impl Watch {
                 differences = report.differences.len(),
                 "partition {partition} differs, looking again"
             );
+            self.lead(partition, true).await?;
             let looked = look_afresh(&self.store, partition, &mut |_| {}).await?;
             (report, led.books) = looked;
             led.walk = Walk::default();
@@ -131,8 +135,13 @@ impl Watch {
         Ok(Round::Looked { report, froze })
     }
 
-    async fn lead(&self, partition: u16) -> Result<bool, Error> {
-        let lease_ms = self.every_ms.saturating_mul(3).max(LEASE_MIN_MS);
+    async fn lead(&self, partition: u16, reads_whole: bool) -> Result<bool, Error> {
+        let least_ms = if reads_whole {
+            LEASE_WHOLE_MS
+        } else {
+            LEASE_MIN_MS
+        };
+        let lease_ms = self.every_ms.saturating_mul(3).max(least_ms);
         self.store
             .lead_audit(partition, &self.auditor, lease_ms)
             .await

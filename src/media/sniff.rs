@@ -120,8 +120,10 @@ pub fn sniff(head: &[u8]) -> Option<Container> {
         () if at(0, b"fLaC") => Container::Flac,
         () if at(0, b"OggS") => Container::Ogg,
         () if at(0, b"\x1a\x45\xdf\xa3") => return matroska(head),
-        () if at(4, b"ftyp") => iso_brand(head.get(8..12)?),
-        () if at(4, b"moov") || at(4, b"mdat") || at(4, b"wide") => Container::Mov,
+        // A size stands before the kind, and no such box is large: text would be.
+        () if at(0, b"\0") && at(4, b"ftyp") => iso_brand(head.get(8..12)?),
+        () if at(0, b"\0") && (at(4, b"moov") || at(4, b"wide")) => Container::Mov,
+        () if at(4, b"mdat") => Container::Mov,
         () if at(0, b"ID3") => Container::Mp3,
         () => return mpeg_audio(head),
     };
@@ -208,8 +210,10 @@ mod tests {
 
     #[test]
     fn everything_else_is_no_media() {
-        let table: [&[u8]; 10] = [
+        let table: [&[u8]; 12] = [
             b"",
+            b"<!--ftypisom--><html>",
+            b"text wide enough",
             b"\0",
             b"<svg xmlns=\"http://www.w3.org/2000/svg\">",
             b"<!DOCTYPE html>",

@@ -1,11 +1,12 @@
 //! How a provider wants to be shown our key. The key itself is never logged or stored.
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 /// What a preset says about the key.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Auth {
     /// No key.

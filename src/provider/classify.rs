@@ -3,6 +3,7 @@
 //! A preset's rules come first, in order; where none fits, the HTTP status decides. What providers
 //! write is untrusted text and is cleaned before it goes anywhere.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ use crate::domain::failure::FailureClass;
 const MESSAGE_CHARS_MAX: usize = 500;
 
 /// Where errors stand in an answer and what they mean.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Errors {
     /// The provider's code.
@@ -30,7 +31,7 @@ pub(super) struct Errors {
 }
 
 /// A rule fits when everything it names fits.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     /// One of these HTTP statuses.

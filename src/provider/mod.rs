@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod cancel;
+mod check;
 mod classify;
 mod client;
 mod engine;
@@ -24,15 +25,18 @@ mod registry;
 mod request;
 mod result;
 mod retry_after;
+mod schema;
 mod submit;
 mod template;
 mod verdict;
 
 pub use answer::{Answer, CancelOutcome, Failure, Output, PollError, SubmitError, Submitted};
+pub use check::problems;
 pub use engine::Engine;
 pub use handle::Handle;
 pub use health::Standing;
 pub use preset::Attach;
 pub use registry::{Error, Providers};
 pub use request::SubmitRequest;
+pub use schema::schema;
 pub use verdict::DurationMeaning;

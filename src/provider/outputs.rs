@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
@@ -21,7 +22,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Where outputs stand and how they are written.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputRule {
     #[serde(default)]
@@ -30,7 +31,7 @@ pub(super) struct OutputRule {
 }
 
 /// How an output is handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum OutputKind {
     /// An http or https URL; a `data:` URL in its place is accepted too.

@@ -2,6 +2,7 @@
 //!
 //! `null` counts as absent everywhere, because providers write `"error": null` for "no error".
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use super::pointer::Path;
 
 /// A condition on a JSON document. Comparing looks at the first value its path finds; a path that
 /// finds nothing makes every comparison false.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Predicate {
     /// There is a value other than `null`.
@@ -33,7 +34,7 @@ pub(super) enum Predicate {
 }
 
 /// A place and the value expected there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Comparison {
     at: Path,
@@ -41,7 +42,7 @@ pub(super) struct Comparison {
 }
 
 /// A place and the values allowed there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Choice {
     at: Path,
@@ -49,7 +50,7 @@ pub(super) struct Choice {
 }
 
 /// A place and the text expected there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextMatch {
     at: Path,
@@ -57,7 +58,7 @@ pub(super) struct TextMatch {
 }
 
 /// A place and the least number expected there.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Bound {
     at: Path,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use reqwest::Method;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -16,40 +17,57 @@ use super::template::{Body, UrlTemplate};
 use super::verdict::AnswerMap;
 
 /// A provider file after inheritance and overrides.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Preset {
+    /// Where the provider is; URLs below that start with `/` follow it.
     pub(super) base_url: Url,
+    /// Hosts besides the base URL's that may receive our key: `host`, `host:port`, `*.domain.tld`.
     #[serde(default)]
     pub(super) allow_hosts: Vec<String>,
+    /// Private networks that outputs may be fetched from, such as `127.0.0.0/8`.
     #[serde(default)]
+    #[schemars(with = "Vec<String>")]
     pub(super) allow_cidr: Vec<IpNet>,
+    /// How another worker goes on with a submission.
     pub(super) attach: Attach,
+    /// Until a connection stands, TLS included, ms.
     #[serde(default = "default_connect_timeout_ms")]
     pub(super) connect_timeout_ms: u64,
+    /// One request from dialling to the answer's last byte, ms.
     #[serde(default = "default_request_timeout_ms")]
     pub(super) request_timeout_ms: u64,
+    /// No answer is read beyond this, bytes.
     #[serde(default = "default_response_max_bytes")]
     pub(super) response_max_bytes: u64,
+    /// Sent with every request.
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
+    /// How our key is shown.
     pub(super) auth: Auth,
+    /// The request that starts the work.
     pub(super) submit: Submit,
+    /// How any answer is read.
     pub(super) answer: AnswerMap,
+    /// What errors mean.
     #[serde(default)]
     pub(super) errors: Errors,
+    /// How the state is asked for.
     #[serde(default)]
     pub(super) poll: Option<Poll>,
+    /// How the result of finished work is got.
     #[serde(default)]
     pub(super) result: Option<ResultStep>,
+    /// How a stop is asked for.
     #[serde(default)]
     pub(super) cancel: Option<Cancel>,
+    /// How it is asked whether the provider is up.
     #[serde(default)]
     pub(super) health: Option<Health>,
 }
 
 /// How a worker goes on with a submission that another worker began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Attach {
     /// Poll with the stored handle.
@@ -61,7 +79,7 @@ pub enum Attach {
 }
 
 /// An HTTP method a provider may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum Verb {
     Get,
@@ -84,28 +102,34 @@ impl From<Verb> for Method {
 }
 
 /// The request that starts the work, and where its answer says how to follow it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Submit {
     pub(super) method: Verb,
     pub(super) url: UrlTemplate,
     #[serde(default)]
     pub(super) body: Option<Body>,
+    /// This request, where it differs from `request_timeout_ms`, ms.
     #[serde(default)]
     pub(super) timeout_ms: Option<u64>,
+    /// Where the idempotency key goes.
     pub(super) idempotency: Idempotency,
+    /// Where the first answer says the work's id.
     #[serde(default)]
     pub(super) id: Option<Path>,
+    /// Where it says the poll URL.
     #[serde(default)]
     pub(super) poll_url: Option<Path>,
+    /// Where it says the result's URL.
     #[serde(default)]
     pub(super) result_url: Option<Path>,
+    /// Where it says the cancel URL.
     #[serde(default)]
     pub(super) cancel_url: Option<Path>,
 }
 
 /// Where the idempotency key goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Idempotency {
     /// The provider takes none: a submit without an answer is never repeated.
@@ -119,7 +143,7 @@ pub(super) enum Idempotency {
 }
 
 /// How to ask for the state of the work.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Poll {
     pub(super) method: Verb,
@@ -134,7 +158,7 @@ pub(super) struct Poll {
 }
 
 /// Time between polls, in milliseconds.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Interval {
     pub(super) first_ms: u64,
@@ -144,7 +168,7 @@ pub(super) struct Interval {
 }
 
 /// What an HTTP status means when polling; the first rule that fits counts.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HttpRule {
     pub(super) status: u16,
@@ -155,7 +179,7 @@ pub(super) struct HttpRule {
 }
 
 /// See [`HttpRule`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum HttpMeaning {
     /// Not finished, whatever the body says.
@@ -171,7 +195,7 @@ pub(super) enum HttpMeaning {
 }
 
 /// How to get the result of finished work, where the answer to a poll does not hold it.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResultStep {
     pub(super) method: Verb,
@@ -189,7 +213,7 @@ pub(super) struct ResultStep {
 }
 
 /// How to ask for a stop.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cancel {
     pub(super) method: Verb,
@@ -205,7 +229,7 @@ pub(super) struct Cancel {
 }
 
 /// How to ask whether the provider is up, by a GET that starts nothing.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {
     /// A path below the base URL.

@@ -185,25 +185,42 @@ fn client(
     transport: Transport,
     secrets: &dyn Fn(&str) -> Option<SecretString>,
 ) -> Result<Client, String> {
-    let hosts = AllowedHosts::new(&preset.base_url, &preset.allow_hosts)
-        .map_err(|error| error.to_string())?;
+    let hosts = hosts(preset)?;
     let key = preset
         .auth
         .key(secrets)
         .map_err(|error| error.to_string())?;
+    Ok(Client {
+        transport,
+        hosts,
+        key,
+        headers: headers(preset)?,
+        response_max_bytes: preset.response_max_bytes,
+    })
+}
+
+/// What a client could not be built from.
+pub(super) fn client_faults(preset: &Preset) -> Vec<String> {
+    let faults = [
+        hosts(preset).err(),
+        headers(preset).err(),
+        idempotency_header(preset).err(),
+    ];
+    faults.into_iter().flatten().collect()
+}
+
+fn hosts(preset: &Preset) -> Result<AllowedHosts, String> {
+    AllowedHosts::new(&preset.base_url, &preset.allow_hosts).map_err(|error| error.to_string())
+}
+
+fn headers(preset: &Preset) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, value) in &preset.headers {
         let value = HeaderValue::from_str(value)
             .map_err(|_| format!("headers.{name}: a header cannot carry this value"))?;
         headers.insert(header_name(name)?, value);
     }
-    Ok(Client {
-        transport,
-        hosts,
-        key,
-        headers,
-        response_max_bytes: preset.response_max_bytes,
-    })
+    Ok(headers)
 }
 
 fn idempotency_header(preset: &Preset) -> Result<Option<HeaderName>, String> {

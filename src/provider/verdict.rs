@@ -3,6 +3,7 @@
 //! "Finished" is not "succeeded": besides the status there are conditions, and there is never a
 //! success without outputs.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ use super::predicate::Predicate;
 use crate::domain::failure::FailureClass;
 
 /// Where an answer says what.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AnswerMap {
     /// Must hold for every answer; otherwise it is an error, whatever its HTTP status.
@@ -36,7 +37,7 @@ pub(super) struct AnswerMap {
 }
 
 /// The provider's status words, compared exactly: `succeed` is not `succeeded`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct StatusMap {
     queued: Vec<String>,
@@ -61,14 +62,14 @@ pub(super) enum Status {
 }
 
 /// Where an answer says how far the work is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ProgressRule {
     at: Path,
     unit: ProgressUnit,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum ProgressUnit {
     /// 0 to 1.
@@ -78,7 +79,7 @@ enum ProgressUnit {
 }
 
 /// Where an answer gives a length, and what that length is worth.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DurationRule {
     at: Path,
@@ -86,7 +87,7 @@ struct DurationRule {
     meaning: DurationMeaning,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum DurationUnit {
     Ms,
@@ -94,7 +95,7 @@ enum DurationUnit {
 }
 
 /// What a provider's length is the length of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DurationMeaning {
     /// Of the output, as the provider measured it.

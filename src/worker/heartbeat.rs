@@ -100,6 +100,9 @@ async fn beat(house: &House, partition: u16) -> bool {
         .store
         .heartbeat(partition, &worker, lease_ms, &queues, &about, &[])
         .await;
+    if outcome.is_ok() {
+        house.pulse.renewed();
+    }
     match outcome {
         Ok(HeartbeatOutcome::Renewed {
             stops,

@@ -21,6 +21,7 @@ mod intent;
 mod outputs;
 mod patience;
 mod pool;
+mod pulse;
 mod running;
 mod steps;
 mod submission;
@@ -30,6 +31,7 @@ mod wakeup;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinHandle;
@@ -45,6 +47,7 @@ use crate::provider::Providers;
 use crate::store::{DrainOrder, Store};
 use handover::Tally;
 use identity::Identity;
+use pulse::Pulse;
 use running::Running;
 
 /// How a worker process behaves.
@@ -74,6 +77,7 @@ struct House {
     tally: Tally,
     /// An operator's order to leave.
     ordered: SetOnce<DrainOrder>,
+    pulse: Pulse,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
     /// A slot became free, or something else makes a claim worth while.
@@ -114,6 +118,7 @@ impl Worker {
             running: Running::default(),
             tally: Tally::default(),
             ordered: SetOnce::new(),
+            pulse: Pulse::new(),
             claiming: SetOnce::new(),
             look_again: Notify::new(),
             hand_back: std::sync::Mutex::new(Vec::new()),
@@ -155,6 +160,14 @@ impl Worker {
     /// is submitted is noticed.
     pub async fn claiming(&self) {
         self.house.claiming.wait().await;
+    }
+
+    /// Tells, as often as it is called and also while the worker drains, whether the worker works:
+    /// its lease was renewed within a lease, and its claims still go round.
+    pub fn vital_sign(&self) -> impl Fn() -> bool + Send + 'static {
+        let house = Arc::clone(&self.house);
+        let lease = Duration::from_millis(house.options.lease_ms);
+        move || house.pulse.beats(lease, pool::CLAIMS_GO_ROUND_WITHIN)
     }
 
     /// How many jobs run here now.

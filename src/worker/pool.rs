@@ -14,6 +14,8 @@ use crate::store::{ClaimOutcome, ClaimedJob, Error};
 
 /// A claim is made at least this often, whatever was or was not heard.
 const CLAIM_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// Where no claim went round for this long, the task that claims is stuck.
+pub(super) const CLAIMS_GO_ROUND_WITHIN: Duration = CLAIM_AT_LEAST_EVERY.saturating_mul(6);
 /// Every so many claims the low class is served first, so that it never starves.
 const LOW_FIRST_EVERY: u64 = 8;
 
@@ -42,6 +44,7 @@ pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: Cancellation
         let pause = match pool.claim_everywhere(&stop).await {
             Ok(cursors) => {
                 patience.reset();
+                house.pulse.claimed();
                 // Only the first round sets it.
                 let _ = house.claiming.set(());
                 // With free slots left somebody listens; a full channel means that somebody already does.
@@ -61,6 +64,7 @@ pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: Cancellation
             () = tokio::time::sleep(pause) => {}
         }
     }
+    house.pulse.claims_no_more();
     drop(orders);
     let _ = waker.await;
 }

@@ -3,7 +3,9 @@
 mod accounts;
 mod batch;
 mod freezing;
+mod health;
 mod lost_answers;
+mod manual;
 mod money;
 mod obligations;
 mod providers;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use meterline::config::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, Flag, Loaded, Origin, Settings};
 use meterline::domain::catalogue::Request;
+use meterline::domain::problem::Place;
 use meterline::provider::Providers;
 use serde_json::json;
 use tempfile::TempDir;
@@ -161,7 +162,7 @@ fn the_environment_stands_above_the_file_and_the_file_above_the_defaults() {
     );
     assert!(matches!(
         &origins["worker.sweep_ms"],
-        Origin::File(_, Some(3))
+        Origin::File(_, Some(Place { line: 3, .. }))
     ));
     assert!(!origins.contains_key("worker.heartbeat_ms"));
 }
@@ -171,9 +172,10 @@ fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
     assert_eq!(
         said_about("[worker]\n\nlease = 1\n[stor]\n[queues.image]\ndeadlin_ms = 1\n[[media]]\n"),
         [
-            "meterline.toml:4: stor: unknown key; did you mean \"store\"?",
-            "meterline.toml:6: queues.image.deadlin_ms: unknown key; did you mean \"deadline_ms\"?",
-            "meterline.toml:3: worker.lease: unknown key; did you mean \"lease_ms\"?",
+            "meterline.toml:3:1: worker.lease: unknown key; did you mean \"lease_ms\"?",
+            "meterline.toml:4:2: stor: unknown key; did you mean \"store\"?",
+            "meterline.toml:6:1: queues.image.deadlin_ms: unknown key; did you mean \"deadline_ms\"?",
+            "meterline.toml:7:3: media[0]: invalid type: table, expected a text in quotes",
         ]
     );
     let dir = folder(&[]);
@@ -203,21 +205,21 @@ fn an_unknown_key_is_refused_with_the_nearest_one_and_its_line() {
 fn a_wrong_type_names_the_place_it_was_written() {
     let said = said_about("[worker]\nlease_ms = \"15 s\"\n");
     assert!(
-        said[0].starts_with("meterline.toml:2: worker.lease_ms: invalid type: string"),
+        said[0].starts_with("meterline.toml:2:1: worker.lease_ms: invalid type: string"),
         "{said:?}"
     );
     let said = said_about("\n[queues.music]\ndeadline_ms = 1\n");
     assert!(
-        said[0].starts_with("meterline.toml:2: queues.music: missing field"),
+        said[0].starts_with("meterline.toml:2:9: queues.music: missing field"),
         "{said:?}"
     );
     let said = said_about("worker = 1\n");
     assert!(
-        said[0].starts_with("meterline.toml:1: worker: invalid type: integer"),
+        said[0].starts_with("meterline.toml:1:1: worker: invalid type: integer"),
         "{said:?}"
     );
     let said = said_about("[worker\n");
-    assert!(said[0].starts_with("meterline.toml:1: "), "{said:?}");
+    assert!(said[0].starts_with("meterline.toml:1:8: "), "{said:?}");
     let dir = folder(&[]);
     for (name, value, part) in [
         (
@@ -313,8 +315,12 @@ fn numbers_that_only_work_together_are_checked_with_both_names() {
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(said[0].contains(key) && said[0].contains(other), "{said:?}");
     }
-    assert!(said_about("[worker]\nlease_ms = 9999\n")[0].starts_with("built-in meterline.toml: "));
-    assert!(said_about("[worker]\nsweep_ms = 4000\n")[0].starts_with("meterline.toml:2: "));
+    let lease = said_about("[worker]\nlease_ms = 9999\n");
+    assert!(
+        lease[0].starts_with("meterline.toml:2:1: worker.heartbeat_ms: is 5000"),
+        "{lease:?}"
+    );
+    assert!(said_about("[worker]\nsweep_ms = 4000\n")[0].starts_with("meterline.toml:2:1: "));
     let both = said_about("[worker]\nlease_ms = 3\n[retry]\nbase_ms = 60001\n");
     assert_eq!(both.len(), 3, "all at once: {both:?}");
 }
@@ -366,7 +372,7 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
                      rate = { kind = \"flat\", credits = 4 }\n";
     let files = [
         ("catalogue.toml", catalogue),
-        ("providers/mine.toml", "# mine"),
+        ("providers/mine.toml", "extends = \"sim\""),
         ("providers/x", ""),
     ];
     let loaded = load(folder(&files).path(), &[]).unwrap();
@@ -382,7 +388,9 @@ fn a_folder_replaces_catalogue_and_providers_by_name() {
     );
     assert!(matches!(loaded.origins.providers["mine"], Origin::File(..)));
     let said = load(folder(&files[..1]).path(), &[]).unwrap_err();
-    assert!(said[0].contains("catalogue.toml:3: routes[0].provider: no file providers/mine.toml"));
+    assert!(
+        said[0].contains("catalogue.toml:3:1: routes[0].provider: no file providers/mine.toml")
+    );
     assert_eq!(said.len(), 1, "{said:?}");
 }
 
@@ -399,7 +407,7 @@ fn a_catalogue_error_names_file_and_line() {
     let said = load(dir.path(), &[]).unwrap_err();
     let place = dir.path().join("catalogue.toml").display().to_string();
     assert!(
-        said[0].starts_with(&format!("{place}:{line}: tools.text-to-image.queue: ")),
+        said[0].starts_with(&format!("{place}:{line}:1: tools.text-to-image.queue: ")),
         "{said:?}"
     );
     assert!(said[0].ends_with("did you mean \"image\"?"), "{said:?}");
@@ -483,6 +491,53 @@ fn the_provider_files_make_providers_for_every_route() {
 }
 
 #[test]
+fn everything_that_is_wrong_in_all_files_and_variables_is_said_at_once() {
+    let dir = folder(&[
+        (
+            "meterline.toml",
+            "[worker]\nlease_ms = \"15 s\"\n[retry]\nfactor = 1.5\ntrise = 1\n",
+        ),
+        (
+            "catalogue.toml",
+            "[[routes]]\nname = \"a\"\nprovider = \"smi\"\n[tools.x]\ntitel = \"x\"\n[tools.y]\n\
+             title = \"y\"\nqueue = \"imgae\"\nkind = \"image\"\nrequired = []\n\
+             rate = { kind = \"flat\", credits = 1 }\n",
+        ),
+        (
+            "providers/mine.toml",
+            "extends = \"sim\"\nbase_ulr = \"x\"\n[submit]\nid = \"id\"\n[poll]\n\
+             interval = { first_ms = \"1\" }\n",
+        ),
+        ("providers/part.toml", "extends = \"mine\"\n"),
+        ("catalog.toml", ""),
+    ]);
+    let variables = [("METERLINE_STORE_PARTITIONS", "9")];
+    let place = format!("{}/", dir.path().display());
+    let said = load(dir.path(), &variables).expect_err("much is wrong");
+    let mut said: Vec<String> = said.iter().map(|line| line.replace(&place, "")).collect();
+    said.sort();
+    for (at, part) in [
+        "METERLINE_STORE_PARTITIONS: sets nothing; write METERLINE__STORE__PARTITIONS",
+        "catalog.toml: is not read under this name; did you mean \"catalogue.toml\"?",
+        "catalogue.toml:5:1: tools.x.titel: unknown key; did you mean \"title\"?",
+        "catalogue.toml:8:1: tools.y.queue: no [queues.imgae]",
+        "meterline.toml:2:1: worker.lease_ms: invalid type: string \"15 s\", expected a whole \
+         number of milliseconds, such as 15000",
+        "meterline.toml:4:1: retry.factor: invalid type: floating point `1.5`",
+        "meterline.toml:5:1: retry.trise: unknown key; did you mean \"tries\"?",
+        "providers/mine.toml:2:1: base_ulr: unknown key; did you mean \"base_url\"?",
+        "providers/mine.toml:4:1: submit.id: read pointer `id`",
+        "providers/mine.toml:6:14: poll.interval.first_ms: invalid type: string",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(said[at].starts_with(part), "{part} in {said:#?}");
+    }
+    assert_eq!(said.len(), 10, "{said:#?}");
+}
+
+#[test]
 fn a_providers_private_networks_are_set_in_a_file_or_by_a_variable() {
     let text = "[providers.sim]\nallow_cidr = [\"172.16.0.0/12\", \"fd00::/8\"]\n";
     let dir = folder(&[("meterline.toml", text)]);
@@ -512,7 +567,7 @@ fn a_providers_private_networks_are_set_in_a_file_or_by_a_variable() {
     }
     let said = said_about("[providers.sim]\n\nallow_cidr = [\"localhost\"]\n");
     assert!(
-        said[0].starts_with("meterline.toml:3: providers.sim.allow_cidr[0]: "),
+        said[0].starts_with("meterline.toml:3:1: providers.sim.allow_cidr[0]: "),
         "{said:?}"
     );
 }

@@ -248,6 +248,10 @@ async fn one_process_audits_a_partition_and_another_takes_over_when_it_falls_sil
     let mut first = Watch::new(store.clone(), "a1", 1_000);
     let mut second = Watch::new(store.clone(), "a2", 1_000);
     sound(&mut first).await;
+    // It reads the whole journal first, and nobody else should begin to meanwhile.
+    let mut early = Watch::new(store.at(T0 + 899_999), "a2", 1_000);
+    assert_eq!(early.round(0).await.expect("a round"), Round::Follows);
+    sound(&mut first).await;
     assert_eq!(second.round(0).await.expect("a round"), Round::Follows);
     let mut second = Watch::new(store.at(T0 + 59_999), "a2", 1_000);
     assert_eq!(second.round(0).await.expect("a round"), Round::Follows);

@@ -103,6 +103,26 @@ async fn a_month_ends_with_its_last_day_and_is_named_where_both_caps_are_passed(
 }
 
 #[tokio::test]
+async fn a_period_that_a_wrong_clock_has_begun_counts_nothing_once_it_is_set_right() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 1_000).await;
+    set(&store, &acme, caps(40, 50)).await;
+    let ahead = store.at(T0 + 90 * DAY_MS);
+    accept(&ahead, &job_for(&store, &acme, 40)).await;
+    let _: i64 = raw
+        .run(&["HSET", &key("part", "meta"), "last_ms", &T0.to_string()])
+        .await;
+    assert_eq!(spent(&store, &acme).await, (0, 0));
+    accept(&store, &job_for(&store, &acme, 40)).await;
+    assert_eq!(spent(&store, &acme).await, (40, 40));
+    assert_eq!(
+        refuse(&store, &job_for(&store, &acme, 1)).await,
+        exceeded("day", MIDNIGHT, 1, 0)
+    );
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
 async fn a_refund_leaves_the_periods_that_its_charge_was_counted_in() {
     let store = store().await;
     let acme = funded(&store, "acme", 1_000).await;

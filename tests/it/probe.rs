@@ -179,30 +179,13 @@ fn files_of_another_writer_are_measured_wherever_their_index_stands() {
 }
 
 #[test]
-fn what_is_not_read_yet_is_unmeasured_and_not_guessed() {
+fn what_is_not_read_is_unmeasured_and_not_guessed() {
     let dir = tempfile::tempdir().unwrap();
     let inputs = "-f lavfi -i testsrc=duration=1:rate=25:size=64x48";
-    let table = [
-        (
-            "fragments.mp4",
-            "-c:v mpeg4 -movflags frag_keyframe+empty_moov",
-            MediaKind::Video,
-        ),
-        (
-            "hybrid.mp4",
-            "-c:v mpeg4 -g 5 -movflags frag_keyframe",
-            MediaKind::Video,
-        ),
-        ("clip.mkv", "-c:v mpeg4", MediaKind::Video),
-        ("moving.gif", "", MediaKind::Video),
-        ("moving.apng", "-f apng", MediaKind::Video),
-        ("still.gif", "-frames:v 1", MediaKind::Image),
-        ("still.jpg", "-frames:v 1", MediaKind::Image),
-    ];
-    for (name, options, kind) in table {
-        let path = ffmpeg(&format!("{inputs} {options}"), &dir.path().join(name));
+    for name in ["clip.avi", "clip.ogv"] {
+        let path = ffmpeg(inputs, &dir.path().join(name));
         let unmeasured = Measurement {
-            kind,
+            kind: MediaKind::Video,
             video: None,
             audio: None,
         };

@@ -12,10 +12,12 @@ use meterline::domain::credits::Ucr;
 use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::JobId;
 use meterline::domain::job::Priority;
+use meterline::ledger::{Round, Watch};
 use meterline::store::{
-    AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, Correction,
-    DeferOutcome, FailOutcome, Failing, GrantKind, HeartbeatOutcome, NewJob, Options, QueueAct,
-    RefundOutcome, SettleOutcome, Step, Store, SubmitOutcome, Term, TermOutcome,
+    AdjustOutcome, Again, CancelOutcome, CheckpointOutcome, ClaimOutcome, ClaimedJob, ClearOutcome,
+    Correction, DeferOutcome, FailOutcome, Failing, FreezeAct, FreezeOutcome, GrantKind,
+    HeartbeatOutcome, NewJob, Options, QueueAct, RefundOutcome, Scope, SettleOutcome, Step, Store,
+    SubmitOutcome, Term, TermOutcome,
 };
 use proptest::prelude::*;
 
@@ -43,6 +45,7 @@ struct House {
     claims: Vec<ClaimedJob>,
     operations: u32,
     settled: BTreeMap<JobId, i64>,
+    watch: Watch,
 }
 
 /// Time in the queue and deadline, ms.
@@ -57,10 +60,14 @@ impl House {
             queue_ttl_ms: LIMITS.0,
             retention_ms: 40_000,
             dead_letter_ms: 80_000,
+            opening_ms: 30_000,
+            journal_retention_ms: LIMITS.0 + LIMITS.1 + 10_000,
             ..options()
         };
+        let store = Store::open(url, options).await.expect("a store").at(T0);
         let house = Self {
-            store: Store::open(url, options).await.expect("a store").at(T0),
+            watch: Watch::new(store.clone(), "a1", 1_000),
+            store,
             raw: Raw::open(url).await,
             now_ms: T0,
             workers: [0; 3],
@@ -232,6 +239,20 @@ impl House {
                 outcome.expect("hand back");
                 false
             }
+            Act::Freeze { who } => {
+                let outcome = self.now().freeze(&self.freeze_act(*who), &[]).await;
+                self.operations += 1;
+                !matches!(outcome.expect("freeze"), FreezeOutcome::Frozen { .. })
+            }
+            Act::Clear { who } => {
+                let outcome = self.now().clear(&self.freeze_act(*who)).await;
+                self.operations += 1;
+                !matches!(outcome.expect("clear"), ClearOutcome::Cleared { .. })
+            }
+            Act::KeepBooks => {
+                self.keep_books().await;
+                false
+            }
             Act::Tick => {
                 tick(&self.now()).await;
                 false
@@ -249,6 +270,27 @@ impl House {
                 self.now_ms += ms;
                 true
             }
+        }
+    }
+
+    fn freeze_act(&self, who: usize) -> FreezeAct {
+        let scope = ACCOUNTS.get(who).map(|name| Scope::Account(account(name)));
+        FreezeAct {
+            scope: scope.unwrap_or(Scope::Partition(0)),
+            reason: "to see".to_owned(),
+            actor: "tests".to_owned(),
+            operation: format!("freeze-{}", self.operations)
+                .parse()
+                .expect("an operation id"),
+        }
+    }
+
+    async fn keep_books(&mut self) {
+        self.now().open_books(0).await.expect("a round");
+        self.now().trim_journal(0).await.expect("trim");
+        match self.watch.round(0).await.expect("an audit") {
+            Round::Looked { report, .. } => assert!(report.ok, "{:#?}", report.differences),
+            Round::Follows => panic!("nobody else audits"),
         }
     }
 

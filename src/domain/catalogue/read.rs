@@ -1,10 +1,14 @@
 //! Reads the text of a catalogue: its keys, its version, and the lines its problems stand on.
 
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
 use super::check::checked_tools;
 use super::source::{CatalogueText, RateText, RouteText, ToolText, json_of};
 use super::{Catalogue, Defaults};
 use crate::domain::canonical::{canonical_json, sha256_hex};
-use crate::domain::problem::{Lines, Problem, read_table, unknown_keys};
+use crate::domain::problem::{Lines, Problem, join, read_table, take_out, unknown_keys};
 
 /// Hex digits of a price version.
 const PRICE_VERSION_CHARS: usize = 12;
@@ -21,18 +25,67 @@ impl Catalogue {
         };
         let table: toml::Table = toml::from_str(text)
             .map_err(|error| vec![Problem::new("", error.message().to_owned())])?;
-        let unknown = unknown_in(&table);
-        if !unknown.is_empty() {
-            return Err(on_lines(unknown));
-        }
         let price_version = sha256_hex(&canonical_json(&json_of(&table)), PRICE_VERSION_CHARS);
-        let source: CatalogueText = read_table(table).map_err(|problem| on_lines(vec![problem]))?;
-        let tools = checked_tools(&source, defaults).map_err(on_lines)?;
-        Ok(Self {
-            tools,
-            price_version,
-        })
+        let (source, mut wrong) = typed(table);
+        // What was taken out with its problem is not looked for a second time.
+        let Some(source) = source else {
+            return Err(on_lines(wrong));
+        };
+        match checked_tools(&source, defaults) {
+            Ok(tools) if wrong.is_empty() => Ok(Self {
+                tools,
+                price_version,
+            }),
+            Ok(_) => Err(on_lines(wrong)),
+            Err(more) => {
+                wrong.extend(more);
+                Err(on_lines(wrong))
+            }
+        }
     }
+}
+
+/// The tools that can be read, and what is wrong with the others; no text where what all tools share
+/// cannot be read, or where no tool is left.
+fn typed(mut table: toml::Table) -> (Option<CatalogueText>, Vec<Problem>) {
+    let mut wrong = unknown_in(&table);
+    let tools: BTreeSet<String> = wrong.iter().filter_map(tool_of).collect();
+    // Keys that are in no tool are nothing that a tool could miss, unless they stand in a route.
+    let shared_is_whole = !wrong
+        .iter()
+        .any(|problem| problem.key.starts_with("routes"));
+    for key in tools.iter().chain(wrong.iter().map(|problem| &problem.key)) {
+        take_out(&mut table, key);
+    }
+    loop {
+        match read_table::<CatalogueText>(table.clone()) {
+            Ok(source) => {
+                let some_left = shared_is_whole && !source.tools.is_empty();
+                let worth_checking = wrong.is_empty() || some_left;
+                return (worth_checking.then_some(source), wrong);
+            }
+            Err(problem) => {
+                let tool = tool_of(&problem);
+                let taken = tool.is_some_and(|tool| take_out(&mut table, &tool));
+                wrong.push(problem);
+                if !taken {
+                    return (None, wrong);
+                }
+            }
+        }
+    }
+}
+
+/// The tool that a problem is in, as a dotted key.
+fn tool_of(problem: &Problem) -> Option<String> {
+    let mut parts = problem.key.split('.');
+    (parts.next()? == "tools").then_some(())?;
+    Some(join("tools", parts.next()?))
+}
+
+/// The JSON Schema of a catalogue file, for editors and for whoever writes one by a program.
+pub fn schema() -> Value {
+    schemars::schema_for!(CatalogueText).to_value()
 }
 
 fn unknown_in(table: &toml::Table) -> Vec<Problem> {
@@ -133,57 +186,57 @@ credits_by = { 480p = 3 }
             (
                 "queue = ",
                 "qeue = ",
-                "line 12: tools.clip.qeue: unknown key; did you mean \"queue\"?",
+                "line 12:1: tools.clip.qeue: unknown key; did you mean \"queue\"?",
             ),
             (
                 "credits = 7",
                 "credit = 7",
-                "line 20: tools.clip.rate.credit: unknown key",
+                "line 20:1: tools.clip.rate.credit: unknown key",
             ),
             (
                 "provider = ",
                 "host = ",
-                "line 4: routes[0].host: unknown key; known here",
+                "line 4:1: routes[0].host: unknown key; known here",
             ),
             (
                 "name = \"sim\"",
                 "name = \"Sim\"",
-                "line 3: routes[0].name: must be of small letters",
+                "line 3:1: routes[0].name: must be of small letters",
             ),
             (
                 "\"video\"\nkind",
                 "\"vido\"\nkind",
-                "line 12: tools.clip.queue: no [queues.vido]",
+                "line 12:1: tools.clip.queue: no [queues.vido]",
             ),
             (
                 "longest_ms = 10000",
                 "",
-                "line 10: tools.clip.longest_ms: a tool priced per second",
+                "line 10:8: tools.clip.longest_ms: a tool priced per second",
             ),
             (
                 "longest_ms = 10000",
                 "longest_ms = 0",
-                "line 14: tools.clip.longest_ms: must be",
+                "line 14:1: tools.clip.longest_ms: must be",
             ),
             (
                 "10000",
                 "\"10 s\"",
-                "line 14: tools.clip.longest_ms: invalid type: string",
+                "line 14:1: tools.clip.longest_ms: invalid type: string",
             ),
             (
                 "credits = 7",
                 "credits = 0.5",
-                "line 20: tools.clip.rate.credits: invalid type",
+                "line 20:1: tools.clip.rate.credits: invalid type",
             ),
             (
                 "credits = 7",
                 "credits = 0",
-                "line 20: tools.clip.rate.credits: build the rule",
+                "line 20:1: tools.clip.rate.credits: build the rule",
             ),
             (
                 "credits = 7",
                 "credits = -1",
-                "line 20: tools.clip.rate.credits: read the amount",
+                "line 20:1: tools.clip.rate.credits: read the amount",
             ),
             (
                 "480p = 3",
@@ -198,7 +251,7 @@ credits_by = { 480p = 3 }
             (
                 "[\"resolution\"]\n\n",
                 "[\"size\"]\n\n",
-                "line 15: tools.clip.required: \"size\" is",
+                "line 15:1: tools.clip.required: \"size\" is",
             ),
             (
                 "[\"resolution\"]\n\n",
@@ -213,12 +266,12 @@ credits_by = { 480p = 3 }
             (
                 "default = \"720p\"",
                 "default = \"8k\"",
-                "line 6: parameters.resolution: its default",
+                "line 6:13: parameters.resolution: its default",
             ),
             (
                 "enum = [",
                 "type = [",
-                "line 6: parameters.resolution: is not a JSON Schema",
+                "line 6:13: parameters.resolution: is not a JSON Schema",
             ),
             (
                 "[[routes]]",
@@ -230,7 +283,7 @@ credits_by = { 480p = 3 }
                 "deadline_ms = 9\ntitle = \"Clip\"",
                 "deadline_ms (9) must not be",
             ),
-            ("title = \"Clip\"", "title = = 1", "line 11: "),
+            ("title = \"Clip\"", "title = = 1", "line 11:9: "),
             (
                 "credits = 7",
                 "credits = 7\nsnap_ms = 1000",

@@ -15,7 +15,7 @@ use crate::domain::credits::Ucr;
 const VERSION: &str = "v1";
 
 /// What the rate multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RateKind {
     /// The rate is for one stored output, whatever its length.
@@ -35,7 +35,7 @@ impl RateKind {
 }
 
 /// Which track of an output gives the length that is charged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BilledTrack {
     /// The video track; a file without one is unmeasured.

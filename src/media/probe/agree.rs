@@ -6,7 +6,7 @@ use crate::domain::media::TrackLength;
 const TOLERANCE_MS: u64 = 50;
 
 /// The longest that one frame of picture or one packet of sound counts, in milliseconds.
-const FRAME_PROVES_MS: u64 = 1_000;
+pub(super) const FRAME_PROVES_MS: u64 = 1_000;
 
 /// One reading that passed its checks, in whole milliseconds, rounded down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

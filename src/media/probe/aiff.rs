@@ -34,7 +34,9 @@ pub(super) fn measure(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Opt
         let size = u64::from(u32::from_be_bytes(size));
         let body_at = at + 8;
         match &[a, b, c, d] {
-            b"COMM" if common.is_none() => common = Common::read(file.at(body_at, 22)?),
+            b"COMM" if common.is_none() => {
+                common = Common::read(file.at(body_at, size.min(22) as usize)?)
+            }
             b"SSND" if sound.is_none() => {
                 let present = file.file_bytes().saturating_sub(body_at).min(size);
                 sound = Some(present.saturating_sub(SOUND_OFFSET));

@@ -15,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::domain::media::Measurement;
+use crate::domain::media::{Measurement, MediaKind};
 
 use super::super::Error;
+use super::agree::FRAME_PROVES_MS;
 
 /// Memory of the child in bytes. A `moov` of the largest size needs about half of it.
 const MEMORY_BYTES_MAX: u64 = 512 * 1024 * 1024;
@@ -58,9 +59,11 @@ impl Prober {
     ///
     /// # Errors
     /// [`Error::NotMedia`] where the child found no media; [`Error::Unmeasurable`] where it died, took
-    /// too long or answered something else; [`Error::Storage`] where it could not be started.
+    /// too long, or answered something else or something impossible; [`Error::Storage`] where it could
+    /// not be started.
     pub async fn measure(&self, path: &Path) -> Result<Measurement, Error> {
         let path = std::path::absolute(path)?;
+        let file_bytes = tokio::fs::metadata(&path).await.map(|file| file.len());
         let mut child = Command::new(&self.program)
             .arg("probe-media")
             .arg(path)
@@ -83,11 +86,29 @@ impl Prober {
             return Err(Error::Unmeasurable("the probe died"));
         }
         match serde_json::from_slice(&answer) {
-            Ok(Answer::Measured(measurement)) => Ok(measurement),
+            Ok(Answer::Measured(measurement)) if is_possible(&measurement, file_bytes?) => {
+                Ok(measurement)
+            }
+            Ok(Answer::Measured(_)) => Err(Error::Unmeasurable("the probe answered nonsense")),
             Ok(Answer::NotMedia {}) => Err(Error::NotMedia),
             Err(_) => Err(Error::Unmeasurable("the probe answered nonsense")),
         }
     }
+}
+
+/// Whether a file of this size can be what the child says. The child read a stranger's file and is
+/// not trusted more than it has to be: every frame takes a byte at least and proves a second at most,
+/// and no kind of file has tracks that are not of its kind.
+fn is_possible(measurement: &Measurement, file_bytes: u64) -> bool {
+    let most_ms = file_bytes.saturating_mul(FRAME_PROVES_MS);
+    let tracks = [measurement.video, measurement.audio];
+    let fits = tracks.iter().flatten().all(|track| track.ms <= most_ms);
+    let is_of_kind = match measurement.kind {
+        MediaKind::Image => tracks == [None, None],
+        MediaKind::Audio => measurement.video.is_none(),
+        MediaKind::Video => true,
+    };
+    fits && is_of_kind
 }
 
 /// Reads what the child prints, but no more than an answer can be. Closing the pipe ends a child that
@@ -143,4 +164,27 @@ fn limit_self() -> rustix::io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::media::TrackLength;
+
+    use super::*;
+
+    #[test]
+    fn what_a_file_of_that_size_cannot_be_is_not_believed() {
+        let track = |ms| Some(TrackLength { ms, agreed: true });
+        let possible = |kind, video, audio| {
+            let measurement = Measurement { kind, video, audio };
+            is_possible(&measurement, 100)
+        };
+        assert!(possible(MediaKind::Video, track(100_000), track(100_000)));
+        assert!(!possible(MediaKind::Video, track(100_001), None));
+        assert!(!possible(MediaKind::Video, None, track(u64::MAX)));
+        assert!(possible(MediaKind::Audio, None, track(1)));
+        assert!(!possible(MediaKind::Audio, track(1), None));
+        assert!(possible(MediaKind::Image, None, None));
+        assert!(!possible(MediaKind::Image, None, track(0)));
+    }
 }

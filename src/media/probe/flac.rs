@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek};
 use crate::domain::media::TrackLength;
 
 use super::RATE_HZ_MIN;
-use super::agree::{Reading, agree, unless_broken};
+use super::agree::{Reading, agree, proven, unless_broken};
 use super::tags::only_tags_follow;
 use super::to_ms;
 use super::window::Window;
@@ -58,13 +58,21 @@ pub(super) fn measure(
     if walked.samples == 0 {
         return Ok(None);
     }
-    let ms = |samples: u64| to_ms(samples.into(), info.rate_hz.into()).map(Reading::Samples);
+    // A rate that two places give differently stretches nothing.
+    let rate_hz = walked
+        .rate_hz
+        .map_or(info.rate_hz, |rate_hz| rate_hz.max(info.rate_hz));
+    let disagrees = walked.rate_hz.is_some_and(|own| own != info.rate_hz);
+    let ms = |samples: u64| to_ms(samples.into(), rate_hz.into()).map(Reading::Samples);
     let announced = Some(info.samples).filter(|samples| *samples > 0);
     let readings: Vec<Reading> = [ms(walked.samples), announced.and_then(ms)]
         .into_iter()
         .flatten()
         .collect();
-    Ok(agree(&readings, 0).map(|length| unless_broken(length, walked.is_broken)))
+    Ok(agree(&readings, 0).map(|length| {
+        let length = proven(length, walked.frames);
+        unless_broken(length, walked.is_broken || disagrees)
+    }))
 }
 
 /// Walks over the metadata: what the stream says, and where its sound begins.
@@ -92,8 +100,18 @@ fn metadata(
 /// What a walk over all frames came to.
 #[derive(Debug, Default)]
 struct Walked {
+    frames: u64,
+    /// Samples a second by the frames themselves, which all say the same.
+    rate_hz: Option<u32>,
     samples: u64,
     is_broken: bool,
+}
+
+impl Walked {
+    fn add(&mut self, frame: &FrameHeader) {
+        self.frames += 1;
+        self.samples += u64::from(frame.samples);
+    }
 }
 
 fn walk(file: &mut Window<'_, impl Read + Seek>, mut at: u64) -> io::Result<Walked> {
@@ -102,14 +120,15 @@ fn walk(file: &mut Window<'_, impl Read + Seek>, mut at: u64) -> io::Result<Walk
         walked.is_broken = true;
         return Ok(walked);
     };
+    walked.rate_hz = frame.rate_hz;
     loop {
         match next_frame(file, at, &frame)? {
             Some((next_at, next)) => {
-                walked.samples += u64::from(frame.samples);
+                walked.add(&frame);
                 (at, frame) = (next_at, next);
             }
             None if is_whole(file, at)? => {
-                walked.samples += u64::from(frame.samples);
+                walked.add(&frame);
                 return Ok(walked);
             }
             None => {
@@ -172,6 +191,8 @@ pub(super) struct FrameHeader {
     /// Number of the frame, or of its first sample.
     number: u64,
     pub(super) samples: u32,
+    /// Samples a second, where the frame says so itself.
+    rate_hz: Option<u32>,
 }
 
 impl FrameHeader {
@@ -194,18 +215,15 @@ impl FrameHeader {
             7 => 2,
             _ => 0,
         };
-        at += match sizes & 0xf {
-            12 => 1,
-            13 | 14 => 2,
-            15 => return None,
-            _ => 0,
-        };
+        let (rate_hz, rate_bytes) = coded_rate(sizes & 0xf, head.get(at..)?)?;
+        at += rate_bytes;
         let sum = *head.get(at)?;
         (crc8(head.get(..at)?) == sum).then_some(Self {
             mark,
             stream: (sizes & 0xf, layout & 0x0f),
             number,
             samples,
+            rate_hz,
         })
     }
 
@@ -218,8 +236,25 @@ impl FrameHeader {
         } else {
             before.number + 1
         };
-        self.mark == before.mark && self.stream == before.stream && self.number == next
+        let is_like = self.stream == before.stream && self.rate_hz == before.rate_hz;
+        self.mark == before.mark && is_like && self.number == next
     }
+}
+
+/// Samples a second by a frame's code, `None` where the stream's header has them; and how many bytes
+/// behind the number of samples say so.
+fn coded_rate(code: u8, bytes: &[u8]) -> Option<(Option<u32>, usize)> {
+    const RATES_HZ: [u32; 11] = [
+        88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000,
+    ];
+    let two = || Some(u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]));
+    Some(match code {
+        0 => (None, 0),
+        12 => (Some(u32::from(*bytes.first()?) * 1_000), 1),
+        13 => (Some(two()?.into()), 2),
+        14 => (Some(u32::from(two()?) * 10), 2),
+        code => (Some(*RATES_HZ.get(usize::from(code) - 1)?), 0),
+    })
 }
 
 /// A number coded like UTF-8, but up to seven bytes; and how many bytes it takes.
@@ -322,6 +357,24 @@ mod tests {
         slow[18..20].fill(0);
         slow[20] &= 0x0f;
         assert_eq!(length(&slow), None);
+    }
+
+    #[test]
+    fn a_rate_that_frames_deny_stretches_nothing() {
+        let mut slow = stream(19_200, 0..100);
+        // Four kilohertz in the header; the frames are told to say eight.
+        slow[18..21].copy_from_slice(&[0x00, 0xfa, 0x00]);
+        assert_eq!(length(&slow), Some((4_800, true)));
+        let at = 42;
+        let mut said = slow[..at].to_vec();
+        for number in 0..100 {
+            let mut bytes = vec![0xff, 0xf8, 0x14, 0x08, number];
+            bytes.push(crc8(&bytes));
+            bytes.extend([0, 0, 0]);
+            bytes.extend(crc16(&bytes).to_be_bytes());
+            said.extend(bytes);
+        }
+        assert_eq!(length(&said), Some((2_400, false)));
     }
 
     #[test]

@@ -20,10 +20,10 @@ mod aiff;
 pub mod child;
 mod flac;
 mod matroska;
-mod moving;
 mod mp4;
 mod mpeg;
 mod ogg;
+mod pictures;
 mod tags;
 mod wav;
 mod window;
@@ -34,7 +34,8 @@ const RATE_HZ_MIN: u32 = 4_000;
 /// Measures a file in this process. Strangers' files go through [`child::Prober`] instead.
 ///
 /// # Errors
-/// [`Error::NotMedia`] where the first bytes are unknown; [`Error::Storage`] where it cannot be read.
+/// [`Error::NotMedia`] where the first bytes are unknown, or are those of a picture and no picture
+/// follows; [`Error::Storage`] where it cannot be read.
 pub fn measure(path: &Path) -> Result<Measurement, Error> {
     let mut file = File::open(path)?;
     let file_bytes = file.metadata()?.len();
@@ -44,41 +45,45 @@ pub fn measure(path: &Path) -> Result<Measurement, Error> {
         .read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
     let container = sniff(&head).ok_or(Error::NotMedia)?;
-    measure_as(container, &mut BufReader::new(file), file_bytes).map_err(Error::Storage)
+    measure_as(container, &mut BufReader::new(file), file_bytes)?.ok_or(Error::NotMedia)
 }
 
-/// Measures what is known to begin like this container.
+/// Measures what is known to begin like this container; `None` where nothing of it follows.
 fn measure_as(
     container: Container,
     file: &mut (impl Read + Seek),
     file_bytes: u64,
-) -> io::Result<Measurement> {
+) -> io::Result<Option<Measurement>> {
     let window = &mut Window::new(file, file_bytes);
     match container {
-        Container::Mp4 | Container::Mov => mp4::measure(window),
-        Container::Webm | Container::Mkv => matroska::measure(window),
-        Container::Ogg => ogg::measure(window),
-        Container::Wav => Ok(sound(wav::measure(file, file_bytes)?)),
-        Container::Aiff => Ok(sound(aiff::measure(window)?)),
-        // Tags may stand in front of any of them, and what follows a tag says what it is.
-        Container::Mp3 | Container::Aac | Container::Flac => {
-            let at = tags::behind_tags(window, 0)?;
-            let is_flac = window.at(at, 4)? == b"fLaC";
-            Ok(sound(if is_flac {
-                flac::measure(window, at)?
-            } else {
-                mpeg::measure(window, at)?
-            }))
-        }
-        Container::Png => Ok(pictures(moving::png(window)?)),
-        Container::Gif => Ok(pictures(moving::gif(window)?)),
-        Container::Webp => Ok(pictures(moving::webp(window)?)),
-        Container::Avi | Container::Jpeg | Container::Avif | Container::Heic => Ok(Measurement {
+        Container::Mp4 | Container::Mov => mp4::measure(window).map(Some),
+        Container::Webm | Container::Mkv => matroska::measure(window).map(Some),
+        Container::Ogg => ogg::measure(window).map(Some),
+        Container::Wav => Ok(Some(sound(wav::measure(file, file_bytes)?))),
+        Container::Aiff => Ok(Some(sound(aiff::measure(window)?))),
+        Container::Mp3 | Container::Aac | Container::Flac => tagged_sound(window).map(Some),
+        Container::Png => pictures::png(window),
+        Container::Gif => pictures::gif(window),
+        Container::Webp => pictures::webp(window),
+        Container::Jpeg => pictures::jpeg(window),
+        Container::Avif | Container::Heic => pictures::iso(window),
+        Container::Avi => Ok(Some(Measurement {
             kind: container.usual_kind(),
             video: None,
             audio: None,
-        }),
+        })),
     }
+}
+
+/// Tags may stand in front of any of these, and what follows a tag says what it is.
+fn tagged_sound(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Measurement> {
+    let at = tags::behind_tags(file, 0)?;
+    let is_flac = file.at(at, 4)? == b"fLaC";
+    Ok(sound(if is_flac {
+        flac::measure(file, at)?
+    } else {
+        mpeg::measure(file, at)?
+    }))
 }
 
 /// A file of nothing but sound.
@@ -87,19 +92,6 @@ fn sound(audio: Option<TrackLength>) -> Measurement {
         kind: MediaKind::Audio,
         video: None,
         audio,
-    }
-}
-
-/// A still picture has no length; pictures that follow on each other are a video without sound.
-fn pictures(moving: Option<TrackLength>) -> Measurement {
-    Measurement {
-        kind: if moving.is_some() {
-            MediaKind::Video
-        } else {
-            MediaKind::Image
-        },
-        video: moving,
-        audio: None,
     }
 }
 

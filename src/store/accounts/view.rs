@@ -117,7 +117,9 @@ fn cap_view(caps: &str, spent: &str, index: usize, now_ms: u64) -> CapView {
     let cap: Option<i64> = caps.split('|').nth(index).and_then(|ucr| ucr.parse().ok());
     let mut spent = spent.split('|').skip(2 * index);
     let until: Option<u64> = spent.next().and_then(|ms| ms.parse().ok());
-    let until_ms = until.filter(|until| *until > now_ms);
+    // One that is further away than it is long was begun by a clock that has been set right since.
+    let longest_ms = [1, 31][index.min(1)] * 86_400_000;
+    let until_ms = until.filter(|until| (now_ms + 1..=now_ms + longest_ms).contains(until));
     let amount = spent.next().and_then(|ucr| ucr.parse().ok()).unwrap_or(0);
     CapView {
         cap_ucr: cap.filter(|ucr| *ucr > 0),

@@ -85,6 +85,15 @@ pub(super) enum Act {
         worker: usize,
         keep: usize,
     },
+    /// Account 0 or 1, or the whole partition.
+    Freeze {
+        who: usize,
+    },
+    Clear {
+        who: usize,
+    },
+    /// A step of a round of openings, of trimming, of the continuous audit.
+    KeepBooks,
     Tick,
     Reap,
     /// The house lives on: it sweeps every five seconds, and reaps at the end.
@@ -129,6 +138,9 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         2 => (0..40usize).prop_map(|job| Act::Cancel { job }),
         3 => worker.clone().prop_map(|worker| Act::Beat { worker }),
         1 => (worker, 0..3usize).prop_map(|(worker, keep)| Act::HandBack { worker, keep }),
+        1 => (0..3usize).prop_map(|who| Act::Freeze { who }),
+        2 => (0..3usize).prop_map(|who| Act::Clear { who }),
+        4 => Just(Act::KeepBooks),
         4 => Just(Act::Tick),
         2 => Just(Act::Reap),
         5 => (1..18u64).prop_map(|s| Act::Live { s }),

@@ -53,15 +53,21 @@ impl Track {
         let unit_ns = i128::from(unit_ns);
         let until_latest_ns = (latest.start - first).checked_mul(unit_ns)?;
         let frames_before = self.frames - latest.frames;
-        let latest_ns = match (latest.lasts, self.frame_ns) {
-            (Some(lasts), _) => i128::from(lasts).checked_mul(unit_ns)?,
-            (None, Some(frame_ns)) => i128::from(frame_ns).checked_mul(latest.frames.into())?,
-            // As long as the frames before it, on average.
-            (None, None) => until_latest_ns
-                .checked_mul(latest.frames.into())?
-                .checked_div(frames_before.into())
-                .unwrap_or(0),
+        let declared_ns = match (latest.lasts, self.frame_ns) {
+            (Some(lasts), _) => Some(i128::from(lasts).checked_mul(unit_ns)?),
+            (None, Some(frame_ns)) => Some(i128::from(frame_ns).checked_mul(latest.frames.into())?),
+            (None, None) => None,
         };
+        // As long as the frames before it, on average.
+        let usual_ns = until_latest_ns
+            .checked_mul(latest.frames.into())?
+            .checked_div(frames_before.into());
+        // A declared length that is far from usual is somebody's word.
+        let is_usual = |ns: i128| usual_ns.is_none_or(|usual_ns| ns <= usual_ns * 2);
+        let latest_ns = declared_ns
+            .filter(|ns| is_usual(*ns))
+            .or(usual_ns)
+            .unwrap_or(0);
         let whole_ns = u128::try_from(until_latest_ns.checked_add(latest_ns)?).ok()?;
         to_ms(whole_ns, NS_PER_SECOND)
     }
@@ -128,6 +134,9 @@ mod tests {
 
     #[test]
     fn the_last_frame_lasts_as_long_as_it_says_or_as_the_others() {
+        let far = track(&[0, 40, 80], Some(3_600_000 * MS));
+        assert_eq!(length(&far, None), Some((120, false)));
+
         let plain = track(&[0, 40, 80], None);
         assert_eq!(length(&plain, None), Some((120, false)));
         let declared = track(&[0, 40, 80], Some(40 * MS));

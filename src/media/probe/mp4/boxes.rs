@@ -24,18 +24,18 @@ pub(super) struct Untrusted;
 
 /// One of the file's outermost boxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OuterBox {
-    pub(super) kind: FourCC,
-    pub(super) body_at: u64,
+pub(in super::super) struct OuterBox {
+    pub(in super::super) kind: FourCC,
+    pub(in super::super) body_at: u64,
     /// Where it ends by its own claim, which may lie behind the end of the file.
-    pub(super) end: u64,
+    pub(in super::super) end: u64,
 }
 
 /// The box at an offset; `None` where there is no header that makes sense.
 ///
 /// # Errors
 /// Only those of reading the file.
-pub(super) fn outer_box(
+pub(in super::super) fn outer_box(
     file: &mut Window<'_, impl Read + Seek>,
     at: u64,
 ) -> io::Result<Option<OuterBox>> {

@@ -17,8 +17,10 @@ pub(super) struct Runs {
     pub(super) ticks: u128,
     /// Fragments that this track has samples in.
     pub(super) fragments: u64,
-    /// Where the first of them begins by its own clock, and where the latest ends.
-    pub(super) clock: Option<(u64, u128)>,
+    /// Where the first of them begins by its own clock.
+    pub(super) first: Option<u64>,
+    /// Where the one begins that begins last, and how many samples it has.
+    pub(super) latest: Option<(u64, u64)>,
     /// One of them does not say where it begins.
     pub(super) is_untimed: bool,
 }
@@ -36,9 +38,10 @@ impl Runs {
             self.is_untimed = true;
             return;
         };
-        let end = u128::from(start) + part.ticks;
-        let (first, latest) = self.clock.unwrap_or((start, end));
-        self.clock = Some((first, latest.max(end)));
+        self.first.get_or_insert(start);
+        if self.latest.is_none_or(|(latest, _)| latest <= start) {
+            self.latest = Some((start, part.samples));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::domain::media::{Measurement, MediaKind};
 
 use super::window::Window;
 use boxes::Untrusted;
+pub(super) use boxes::outer_box;
 use fragments::Summing;
 
 /// Measures an MP4 or QuickTime file.

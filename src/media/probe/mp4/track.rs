@@ -182,13 +182,18 @@ fn summed_ticks(stts: &Stts) -> u128 {
         .sum()
 }
 
-/// From the beginning to the latest end by the fragments' own clock; `None` where one of them has no
-/// clock, or where there is only one: then this is its sum once more.
+/// By the fragments' own clock: from the beginning to where the last one begins, and as much for each
+/// of its samples as for those before it. That is no word of the samples themselves. `None` where a
+/// fragment has no clock, or where there is nothing before the last.
 fn clocked_ticks(listed: Listed, runs: &Runs) -> Option<u128> {
-    let (first, latest) = runs.clock.filter(|_| !runs.is_untimed)?;
-    let begins = if listed.samples > 0 { 0 } else { first };
-    let is_second_reading = listed.samples > 0 || runs.fragments > 1;
-    is_second_reading.then(|| latest.saturating_sub(begins.into()))
+    let (latest, latest_samples) = runs.latest.filter(|_| !runs.is_untimed)?;
+    let begins = if listed.samples > 0 { 0 } else { runs.first? };
+    let until_latest = u128::from(latest.saturating_sub(begins));
+    let samples_before = (listed.samples + runs.samples).checked_sub(latest_samples)?;
+    let of_latest = until_latest
+        .checked_mul(latest_samples.into())?
+        .checked_div(samples_before.into())?;
+    Some(until_latest + of_latest)
 }
 
 /// What the segment indexes list of a track; `None` where they list none, or list lists.

@@ -190,6 +190,10 @@ impl Stream {
 
     fn end_packet(&mut self) {
         let packet = std::mem::take(&mut self.pending);
+        // Some writers end a stream with a packet of nothing.
+        if packet.is_empty() {
+            return;
+        }
         let number = self.packets;
         self.packets += 1;
         let Some(codec) = &mut self.codec else { return };

@@ -11,11 +11,16 @@ local function read_spent(acct)
     month_until = tonumber(month_until or '0'), month = tonumber(month or '0') }
 end
 
--- What counts now. A period that is over counts nothing any more.
+-- What counts now. A period that is over counts nothing any more, and neither does one that has not
+-- come yet: it was begun by a clock that has been set right since.
 local function spent_now(acct, now)
   local spent = read_spent(acct)
-  if now >= spent.day_until then spent.day_until, spent.day = day_end(now), 0 end
-  if now >= spent.month_until then spent.month_until, spent.month = month_end(now), 0 end
+  if now >= spent.day_until or spent.day_until > now + DAY_MS then -- guard: day_over
+    spent.day_until, spent.day = day_end(now), 0
+  end
+  if now >= spent.month_until or spent.month_until > now + 31 * DAY_MS then -- guard: month_over
+    spent.month_until, spent.month = month_end(now), 0
+  end
   return spent
 end
 

@@ -1,14 +1,16 @@
-//! Pictures that move: GIF, PNG and WebP. One picture is a still; several last as long as each is
-//! shown, once, however often they are to be repeated.
+//! Pictures, still and moving: GIF, PNG, WebP, JPEG and the ISO kinds.
 //!
-//! There is no second reading in these files, so their length is never agreed on. Pictures are counted
-//! where their data are, and nothing is decompressed.
+//! One picture is a still; several last as long as each is shown, once, however often they are to be
+//! repeated. There is no second reading in these files, so their length is never agreed on. Pictures
+//! are counted where their data are, and nothing is decompressed. A file that only begins like one and
+//! has no picture in it is no media.
 
 use std::io::{self, Read, Seek};
 
-use crate::domain::media::TrackLength;
+use crate::domain::media::{Measurement, MediaKind, TrackLength};
 
 use super::agree::proven;
+use super::mp4::outer_box;
 use super::window::Window;
 
 /// Most blocks or chunks looked at in one file.
@@ -16,6 +18,13 @@ const BLOCKS_MAX: u32 = 20_000_000;
 
 /// What a GIF picture is shown for where it says nothing or next to nothing, in milliseconds.
 const GIF_PAUSE_MS: u64 = 100;
+
+/// A still has no length.
+const STILL: Measurement = Measurement {
+    kind: MediaKind::Image,
+    video: None,
+    audio: None,
+};
 
 /// Pictures so far.
 #[derive(Debug, Default)]
@@ -30,20 +39,29 @@ impl Shown {
         self.micros = self.micros.saturating_add(micros);
     }
 
-    fn length(&self) -> Option<TrackLength> {
+    /// What the file is: `None` without a picture.
+    fn measurement(&self) -> Option<Measurement> {
         let length = TrackLength {
             ms: self.micros / 1_000,
             agreed: false,
         };
-        (self.pictures > 1).then(|| proven(length, self.pictures))
+        match self.pictures {
+            0 => None,
+            1 => Some(STILL),
+            pictures => Some(Measurement {
+                kind: MediaKind::Video,
+                video: Some(proven(length, pictures)),
+                audio: None,
+            }),
+        }
     }
 }
 
-/// The length of a GIF; `None` for a still.
+/// What a GIF is; `None` without a picture.
 ///
 /// # Errors
 /// Only those of reading the file.
-pub(super) fn gif(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<TrackLength>> {
+pub(super) fn gif(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<Measurement>> {
     let mut shown = Shown::default();
     let Some(head) = file.array::<13>(0)? else {
         return Ok(None);
@@ -76,7 +94,7 @@ pub(super) fn gif(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<
             pause_ms = GIF_PAUSE_MS;
         }
     }
-    Ok(shown.length())
+    Ok(shown.measurement())
 }
 
 /// Bytes of a table of colours, by the flags that announce it.
@@ -108,14 +126,15 @@ fn behind_sub_blocks(
     Ok(None)
 }
 
-/// The length of a PNG; `None` for a still.
+/// What a PNG is; `None` without a picture.
 ///
 /// # Errors
 /// Only those of reading the file.
-pub(super) fn png(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<TrackLength>> {
+pub(super) fn png(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<Measurement>> {
     let mut shown = Shown::default();
     // How many pictures are announced, and how long the one is shown whose data come next.
     let (mut announced, mut next_micros) = (0, None);
+    let mut has_picture = false;
     let mut at = 8;
     for _ in 0..BLOCKS_MAX {
         let Some(head) = file.array::<8>(at)? else {
@@ -136,8 +155,9 @@ pub(super) fn png(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<
                 let per_second = if part(22) == 0 { 100 } else { part(22) };
                 next_micros = Some(part(20) * 1_000_000 / per_second);
             }
-            b"IDAT" | b"fdAT" if size > 0 && shown.pictures < announced => {
-                if let Some(micros) = next_micros.take() {
+            b"IDAT" | b"fdAT" if size > 0 => {
+                has_picture |= head.ends_with(b"IDAT");
+                if let Some(micros) = next_micros.take().filter(|_| shown.pictures < announced) {
                     shown.add(micros);
                 }
             }
@@ -146,17 +166,19 @@ pub(super) fn png(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<
         }
         at = end;
     }
-    Ok(shown.length())
+    // A picture that is announced as none of an animation is a still.
+    Ok(shown.measurement().or(has_picture.then_some(STILL)))
 }
 
-/// The length of a WebP; `None` for a still.
+/// What a WebP is; `None` without a picture.
 ///
 /// # Errors
 /// Only those of reading the file.
-pub(super) fn webp(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<TrackLength>> {
+pub(super) fn webp(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<Measurement>> {
     /// Place, size, time and flags of a picture, before its data.
     const PICTURE_HEAD_BYTES: u64 = 16;
     let mut shown = Shown::default();
+    let mut has_picture = false;
     let mut at = 12;
     for _ in 0..BLOCKS_MAX {
         let Some(head) = file.array::<8>(at)? else {
@@ -172,9 +194,62 @@ pub(super) fn webp(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option
             let ms = u32::from_le_bytes([time[0], time[1], time[2], 0]);
             shown.add(u64::from(ms) * 1_000);
         }
+        let is_still = head.starts_with(b"VP8 ") || head.starts_with(b"VP8L");
+        has_picture |= is_still && size > 0;
         at = end + size % 2;
     }
-    Ok(shown.length())
+    Ok(shown.measurement().or(has_picture.then_some(STILL)))
+}
+
+/// What a JPEG is; `None` without a picture: a size and the beginning of its data, in this order.
+///
+/// # Errors
+/// Only those of reading the file.
+pub(super) fn jpeg(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<Measurement>> {
+    let mut has_size = false;
+    let mut at = 2;
+    for _ in 0..BLOCKS_MAX {
+        let Some([0xff, marker, high, low]) = file.array::<4>(at)? else {
+            break;
+        };
+        // Fill bytes may stand before a marker.
+        if marker == 0xff {
+            at += 1;
+            continue;
+        }
+        let end = at + 2 + u64::from(u16::from_be_bytes([high, low]));
+        match marker {
+            0xda => {
+                let is_there = has_size && end < file.file_bytes();
+                return Ok(is_there.then_some(STILL));
+            }
+            0xc4 | 0xc8 | 0xcc => {}
+            0xc0..=0xcf => has_size = true,
+            _ => {}
+        }
+        at = end;
+    }
+    Ok(None)
+}
+
+/// What an AVIF or HEIC is; `None` without a box that describes pictures.
+///
+/// # Errors
+/// Only those of reading the file.
+pub(super) fn iso(file: &mut Window<'_, impl Read + Seek>) -> io::Result<Option<Measurement>> {
+    let (mut is_described, mut has_data) = (false, false);
+    let mut at = 0;
+    for _ in 0..BLOCKS_MAX {
+        let Some(found) = outer_box(file, at)?.filter(|found| found.end <= file.file_bytes())
+        else {
+            break;
+        };
+        let is_empty = found.end == found.body_at;
+        is_described |= !is_empty && matches!(found.kind.as_ref(), b"meta" | b"moov");
+        has_data |= !is_empty && matches!(found.kind.as_ref(), b"mdat" | b"meta");
+        at = found.end;
+    }
+    Ok((is_described && has_data).then_some(STILL))
 }
 
 #[cfg(test)]
@@ -190,7 +265,8 @@ mod tests {
             let bytes: &[u8] = &$bytes;
             let mut file = Cursor::new(bytes);
             let mut window = Window::new(&mut file, bytes.len() as u64);
-            $read(&mut window).unwrap().map(|length| length.ms)
+            let measured = $read(&mut window).unwrap();
+            measured.map(|measured| measured.video.map(|length| length.ms))
         }};
     }
 
@@ -245,14 +321,14 @@ mod tests {
 
     #[test]
     fn a_gif_is_shown_as_long_as_its_pictures_say() {
-        assert_eq!(ms!(gif, gif_of(&[10])), None);
-        assert_eq!(ms!(gif, gif_of(&[10, 25])), Some(350));
+        assert_eq!(ms!(gif, gif_of(&[10])), Some(None));
+        assert_eq!(ms!(gif, gif_of(&[10, 25])), Some(Some(350)));
         // Nothing and next to nothing are a tenth of a second, as players have it.
-        assert_eq!(ms!(gif, gif_of(&[0, 1, 2])), Some(220));
+        assert_eq!(ms!(gif, gif_of(&[0, 1, 2])), Some(Some(220)));
         // Ten minutes a picture are a second a picture.
-        assert_eq!(ms!(gif, gif_of(&[60_000, 60_000])), Some(2_000));
+        assert_eq!(ms!(gif, gif_of(&[60_000, 60_000])), Some(Some(2_000)));
         let whole = gif_of(&[10, 10, 10]);
-        assert_eq!(ms!(gif, whole[..whole.len() - 3]), Some(200));
+        assert_eq!(ms!(gif, whole[..whole.len() - 3]), Some(Some(200)));
         assert_eq!(ms!(gif, whole[..20]), None);
         assert_eq!(ms!(gif, *b"GIF89a"), None);
     }
@@ -264,7 +340,7 @@ mod tests {
         for _ in 0..1_000 {
             bytes.extend(b"\x2c\0\0\0\0\x01\0\x01\0\0\x02\0");
         }
-        assert_eq!(ms!(gif, bytes), Some(200));
+        assert_eq!(ms!(gif, bytes), Some(Some(200)));
     }
 
     #[test]
@@ -277,10 +353,10 @@ mod tests {
             (b"fcTL", &third),
             data,
         ];
-        assert_eq!(ms!(png, png_of(2, &both)), Some(433));
+        assert_eq!(ms!(png, png_of(2, &both)), Some(Some(433)));
         // Announced are fewer, or none.
-        assert_eq!(ms!(png, png_of(1, &both)), None);
-        assert_eq!(ms!(png, png_of(0, &both)), None);
+        assert_eq!(ms!(png, png_of(1, &both)), Some(None));
+        assert_eq!(ms!(png, png_of(0, &both)), Some(None));
         // The first picture is not part of it, and a control without data shows nothing.
         let apart = [
             (b"IDAT", &b"x"[..]),
@@ -291,7 +367,7 @@ mod tests {
             data,
             (b"fcTL", &tenth),
         ];
-        assert_eq!(ms!(png, png_of(9, &apart)), Some(200));
+        assert_eq!(ms!(png, png_of(9, &apart)), Some(Some(200)));
         let hundredths = shown_for(50, 0);
         let same = [
             (b"fcTL", &hundredths[..]),
@@ -299,24 +375,24 @@ mod tests {
             (b"fcTL", &hundredths),
             data,
         ];
-        assert_eq!(ms!(png, png_of(2, &same)), Some(1_000));
+        assert_eq!(ms!(png, png_of(2, &same)), Some(Some(1_000)));
         assert_eq!(ms!(png, *b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIHDR"), None);
     }
 
     #[test]
     fn a_webp_is_shown_as_long_as_its_pictures_say() {
-        assert_eq!(ms!(webp, webp_of(&[(40, b"VP8 ")])), None);
+        assert_eq!(ms!(webp, webp_of(&[(40, b"VP8 ")])), Some(None));
         assert_eq!(
             ms!(webp, webp_of(&[(40, b"VP8 x"), (60, b"VP8 ")])),
-            Some(100)
+            Some(Some(100))
         );
         assert_eq!(
             ms!(webp, webp_of(&[(40, b"VP8 "), (60, b""), (60, b"")])),
-            None
+            Some(None)
         );
         let hours = webp_of(&[(0xff_ffff, b"VP8 "), (0xff_ffff, b"VP8 ")]);
-        assert_eq!(ms!(webp, hours), Some(2_000));
+        assert_eq!(ms!(webp, hours), Some(Some(2_000)));
         let cut = webp_of(&[(40, b"VP8 "), (60, b"VP8 "), (60, b"VP8 ")]);
-        assert_eq!(ms!(webp, cut[..cut.len() - 1]), Some(100));
+        assert_eq!(ms!(webp, cut[..cut.len() - 1]), Some(Some(100)));
     }
 }
