@@ -3,10 +3,10 @@
 //! Scripts rely on both, so they stand in this file alone.
 
 use std::io;
-use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use super::exit::Exit;
 use crate::domain::catalogue::Refusal;
 use crate::domain::credits::AmountError;
 use crate::domain::ids::{AccountId, BadId};
@@ -22,43 +22,6 @@ pub(super) const EXIT_CODES: &str = "Exit codes:
   3  there is no such account, job, queue, worker or provider
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
-
-/// How the process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
-    /// Done.
-    Done,
-    /// Failed.
-    Failed,
-    /// The command cannot be understood.
-    Usage,
-    /// No such account or job.
-    NotFound,
-    /// A rule says no.
-    Refused,
-    /// It may have happened or not.
-    Unknown,
-}
-
-impl Exit {
-    /// The number scripts see.
-    pub(super) fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::Refused => 4,
-            Self::Unknown => 5,
-        }
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        exit.code().into()
-    }
-}
 
 /// Every kind of failure a command can end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod audit;
 mod completions;
 mod config;
 mod demo;
+mod exit;
 mod failure;
 mod freeze;
 mod health;
