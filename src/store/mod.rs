@@ -14,6 +14,7 @@ mod drains;
 mod error;
 mod events;
 mod freeze;
+mod heartbeat;
 mod holds;
 mod jobs;
 mod journal;
@@ -43,7 +44,7 @@ pub use accounts::{
 pub use acts::Act;
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
-    Failing, HeartbeatOutcome, SettleOutcome, Settlement, Step,
+    Failing, SettleOutcome, Settlement, Step,
 };
 pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
@@ -53,6 +54,7 @@ pub use drains::{DrainOrder, WorkerDrain};
 pub use error::Error;
 pub use events::{Event, EventReader};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
+pub use heartbeat::HeartbeatOutcome;
 pub use holds::{HoldPage, HoldView};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};

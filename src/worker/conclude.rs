@@ -112,7 +112,7 @@ impl Attempt<'_> {
         }
         tracing::info!(
             job.id = job.job.as_str(),
-            stage = ?job.stage,
+            keep,
             ?said,
             "handed {} over",
             job.job
