@@ -97,3 +97,20 @@ async fn a_capture_that_the_house_paid_is_not_refunded_to_the_account() {
     assert_eq!(raw.dump().await, before);
     assert_sound(&store).await;
 }
+
+#[tokio::test]
+async fn what_the_house_pinned_is_shown_as_pinned_and_not_as_expired_long_ago() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 100).await;
+    let dead = dead_letter(&store, &acme).await;
+    let done = redrive(&store, &dead, Payer::House).await;
+    assert!(matches!(done, RedriveOutcome::Redriven(_)), "{done:?}");
+    let view = money(&store, &acme).await;
+    let house: Vec<_> = view.grants.iter().filter(|g| g.kind == "house").collect();
+    let [house] = house[..] else {
+        panic!("{:?}", view.grants)
+    };
+    assert_eq!((house.remaining_ucr, house.pinned_ucr), (0, 35_000_000));
+    assert_eq!(house.expires_at_ms, None);
+    assert_sound(&store).await;
+}

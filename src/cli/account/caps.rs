@@ -66,9 +66,9 @@ pub(super) async fn set(
             let status = if replayed { "replayed" } else { "set" };
             let value = json!({"account": account, "status": status, "admitted": admitted});
             call.out.show(&value, || match (replayed, admitted) {
-                (true, _) => "it was so before".to_owned(),
-                (false, 0) => "set".to_owned(),
-                (false, n) => format!("set; {n} waiting jobs went in"),
+                (true, _) => format!("it was so before for account {account}"),
+                (false, 0) => format!("set for account {account}"),
+                (false, n) => format!("set for account {account}; {n} waiting jobs went in"),
             })?;
             Ok(Exit::Done)
         }

@@ -196,7 +196,9 @@ fn grant_view(grant: String, row: &str) -> Option<GrantView> {
     let kind = parts.next()?.to_owned();
     let mut number = || parts.next()?.parse::<i64>().ok();
     let (remaining_ucr, pinned_ucr, expires) = (number()?, number()?, number()?);
-    let expires_at_ms = u64::try_from(expires).ok().filter(|at| *at > 0);
+    // What the house pinned for a hold has an expiry in the past, for the scripts alone: it never can be spent.
+    let has_expiry = expires > 0 && kind != "house";
+    let expires_at_ms = u64::try_from(expires).ok().filter(|_| has_expiry);
     Some(GrantView {
         grant,
         kind,
