@@ -19,8 +19,33 @@ pub enum MediaKind {
 pub struct TrackLength {
     /// Milliseconds; where readings disagree, the smallest of those that passed the checks.
     pub ms: u64,
-    /// All independent readings agreed (within one frame or 50 ms, whichever is more).
-    pub agreed: bool,
+    /// What speaks for it.
+    pub support: Support,
+}
+
+impl TrackLength {
+    /// A length in milliseconds that independent readings agree on.
+    pub const fn agreed(ms: u64) -> Self {
+        let support = Support::Agreed;
+        Self { ms, support }
+    }
+
+    /// Whether independent readings agree on it.
+    pub const fn is_agreed(self) -> bool {
+        matches!(self.support, Support::Agreed)
+    }
+}
+
+/// How well a length is supported, the weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Support {
+    /// Readings differ, or a part of the file is broken, missing or unexplained: worth a look.
+    Differing,
+    /// There is one reading, and nothing contradicts it: some kinds of file have no more.
+    Alone,
+    /// All independent readings agree (within one frame or 50 ms, whichever is more).
+    Agreed,
 }
 
 /// One measured output file. A track that is absent, or of which no reading is trusted, is `None`.

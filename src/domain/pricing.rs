@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use rule::{BilledTrack, RateKind, Rule, RuleError};
 
 use crate::domain::credits::Ucr;
-use crate::domain::media::Measurement;
+use crate::domain::media::{Measurement, Support, TrackLength};
 
 /// Milliseconds in the second that a rate is for.
 const SECOND_MS: u64 = 1000;
@@ -67,6 +67,9 @@ pub struct ChargeFlags {
     pub unmeasured: bool,
     /// Independent readings differ; the smallest one was charged.
     pub disagreement: bool,
+    /// A length was charged that one reading gives and nothing confirms or contradicts.
+    #[serde(default)]
+    pub unconfirmed: bool,
     /// Fewer outputs came back than were asked for.
     pub fewer_outputs: bool,
 }
@@ -110,6 +113,7 @@ impl Rule {
             flags: ChargeFlags {
                 unmeasured: tally.unmeasured,
                 disagreement: tally.disagreement,
+                unconfirmed: tally.unconfirmed,
                 fewer_outputs: outputs.len() < asked.outputs as usize,
             },
         }
@@ -142,20 +146,18 @@ impl Rule {
         Ucr::new(quanta.checked_mul(quantum)?.try_into().ok()?).ok()
     }
 
-    /// The length of one output that this rule charges for, and whether all readings agreed.
-    /// A length of nothing is no length.
-    fn billed_length(&self, output: &Measurement) -> Option<(u64, bool)> {
+    /// The length of one output that this rule charges for, supported as well as the weakest of the
+    /// tracks it was chosen from. A length of nothing is no length.
+    fn billed_length(&self, output: &Measurement) -> Option<TrackLength> {
         let tracks = match self.track() {
             BilledTrack::Video => [output.video, None],
             BilledTrack::Audio => [output.audio, None],
             BilledTrack::Max => [output.video, output.audio],
         };
         let measured = || tracks.iter().flatten();
-        let length_ms = measured()
-            .map(|track| track.ms)
-            .max()
-            .filter(|&ms| ms > 0)?;
-        Some((length_ms, measured().all(|track| track.agreed)))
+        let support = measured().map(|track| track.support).min()?;
+        let ms = measured().map(|track| track.ms).max()?;
+        (ms > 0).then_some(TrackLength { ms, support })
     }
 }
 
@@ -170,6 +172,7 @@ struct Tally {
     covered_ms: u128,
     unmeasured: bool,
     disagreement: bool,
+    unconfirmed: bool,
 }
 
 impl Tally {
@@ -191,20 +194,21 @@ impl Tally {
         };
         let max_ms = asked.max_ms.unwrap_or(0);
         for (index, output) in outputs.iter().enumerate() {
-            let Some((length_ms, agreed)) = rule.billed_length(output) else {
+            let Some(billed) = rule.billed_length(output) else {
                 tally.unmeasured = true;
                 continue;
             };
             let covered_ms = if index < asked.outputs as usize {
-                length_ms.min(max_ms)
+                billed.ms.min(max_ms)
             } else {
                 0
             };
-            tally.disagreement |= !agreed;
-            tally.whole_ms += rule.counted_ms(length_ms);
+            tally.disagreement |= billed.support == Support::Differing;
+            tally.unconfirmed |= billed.support == Support::Alone;
+            tally.whole_ms += rule.counted_ms(billed.ms);
             tally.covered_ms += rule.counted_ms(covered_ms);
             // These two are shown, not charged: at the end of u64 they stop instead of failing.
-            tally.measured_ms = Some(tally.measured_ms.unwrap_or(0).saturating_add(length_ms));
+            tally.measured_ms = Some(tally.measured_ms.unwrap_or(0).saturating_add(billed.ms));
             tally.billable_ms = Some(tally.billable_ms.unwrap_or(0).saturating_add(covered_ms));
         }
         tally

@@ -233,6 +233,7 @@ impl<'a> Attempt<'a> {
         let words = [
             ("unmeasured", flags.unmeasured),
             ("disagreement", flags.disagreement),
+            ("unconfirmed", flags.unconfirmed),
             ("fewer_outputs", flags.fewer_outputs),
         ];
         let words: Vec<&str> = words

@@ -56,8 +56,8 @@ async fn check(rows: Vec<Row>, track: fn(&Measurement) -> Option<TrackLength>) {
     for (why, bytes, expected) in rows {
         let out = match probe(&bytes).await {
             Ok(measured) => match track(&measured) {
-                Some(TrackLength { ms, agreed: true }) => Out::Agreed(ms),
-                Some(TrackLength { ms, agreed: false }) => Out::Doubted(ms),
+                Some(track) if track.is_agreed() => Out::Agreed(track.ms),
+                Some(track) => Out::Doubted(track.ms),
                 None => Out::Unmeasured,
             },
             Err(Error::NotMedia) => Out::NotMedia,

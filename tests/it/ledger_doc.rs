@@ -34,10 +34,7 @@ fn every_example_of_the_money_rules_is_computed() {
             max_ms: Some(quoted_ms),
             outputs: 1,
         };
-        let video = Some(TrackLength {
-            ms: measured_ms,
-            agreed: true,
-        });
+        let video = Some(TrackLength::agreed(measured_ms));
         let measured = Measurement {
             kind: MediaKind::Video,
             video,

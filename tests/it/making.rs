@@ -62,7 +62,7 @@ fn probe_field(path: &Path, stream: &str, field: &str) -> String {
 }
 
 fn agreed(ms: u64) -> Option<TrackLength> {
-    Some(TrackLength { ms, agreed: true })
+    Some(TrackLength::agreed(ms))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use meterline::dev::simulator::making::{Kind, Wish, make};
-use meterline::domain::media::{Measurement, MediaKind, TrackLength};
+use meterline::domain::media::{Measurement, MediaKind, Support, TrackLength};
 use meterline::media::Error;
 use meterline::media::probe::child::Prober;
 use meterline::media::probe::measure;
@@ -45,8 +45,8 @@ fn fifo(dir: &TempDir) -> PathBuf {
     path
 }
 
-fn length(ms: u64, agreed: bool) -> Option<TrackLength> {
-    Some(TrackLength { ms, agreed })
+fn length(ms: u64, support: Support) -> Option<TrackLength> {
+    Some(TrackLength { ms, support })
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn the_child_measures_what_this_process_measures() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "clip", &video(5_062));
     let measured = prober().measure(&path).await.unwrap();
-    assert_eq!(measured.video, length(5_062, true));
+    assert_eq!(measured.video, length(5_062, Support::Agreed));
     assert_eq!(measured, measure(&path).unwrap());
 }
 
@@ -162,10 +162,10 @@ fn files_of_another_writer_are_measured_wherever_their_index_stands() {
         let arguments = format!("{inputs} -c:v mpeg4 -bf 2 -c:a aac {options}");
         let measured = measure(&ffmpeg(&arguments, &dir.path().join(name))).unwrap();
         assert_eq!(measured.kind, MediaKind::Video, "{name}");
-        assert_eq!(measured.video, length(3_000, true), "{name}");
+        assert_eq!(measured.video, length(3_000, Support::Agreed), "{name}");
         let audio = measured.audio.unwrap();
         assert!(
-            audio.agreed && (4_000..4_060).contains(&audio.ms),
+            audio.is_agreed() && (4_000..4_060).contains(&audio.ms),
             "{name}: {audio:?}"
         );
     }
@@ -175,7 +175,7 @@ fn files_of_another_writer_are_measured_wherever_their_index_stands() {
     );
     let measured = measure(&sound).unwrap();
     assert_eq!((measured.kind, measured.video), (MediaKind::Audio, None));
-    assert!(measured.audio.is_some_and(|audio| audio.agreed));
+    assert!(measured.audio.is_some_and(|audio| audio.is_agreed()));
 }
 
 #[test]
@@ -227,26 +227,30 @@ fn hostile_files_never_measure_longer_than_their_samples() {
     let mut second_moov = honest.clone();
     second_moov.extend(b"\0\0\0\x08moov");
     let table = [
-        ("nothing changed", honest.clone(), length(3_000, true)),
+        (
+            "nothing changed",
+            honest.clone(),
+            length(3_000, Support::Agreed),
+        ),
         (
             "mvhd lies",
             patched(honest.clone(), b"mvhd", 0, 24, &hour),
-            length(3_000, true),
+            length(3_000, Support::Agreed),
         ),
         (
             "mvhd has no timescale",
             patched(honest.clone(), b"mvhd", 0, 20, &[0; 4]),
-            length(3_000, true),
+            length(3_000, Support::Agreed),
         ),
         (
             "mdhd lies",
             patched(honest.clone(), b"mdhd", 0, 24, &hour),
-            length(3_000, false),
+            length(3_000, Support::Differing),
         ),
         (
             "mdhd unknown",
             patched(honest.clone(), b"mdhd", 0, 24, &[0xff; 8]),
-            length(3_000, true),
+            length(3_000, Support::Agreed),
         ),
         (
             "mdhd has no timescale",
@@ -256,7 +260,7 @@ fn hostile_files_never_measure_longer_than_their_samples() {
         (
             "elst lies",
             patched(honest.clone(), b"elst", 0, 8, &many),
-            length(3_000, false),
+            length(3_000, Support::Differing),
         ),
         (
             "stts counts more",
@@ -267,7 +271,7 @@ fn hostile_files_never_measure_longer_than_their_samples() {
         (
             "stts stretches",
             patched(honest.clone(), b"stts", 0, 12, &many),
-            length(3_000, false),
+            length(3_000, Support::Differing),
         ),
         (
             "track is off",
@@ -305,7 +309,7 @@ fn no_broken_byte_makes_a_clip_longer_or_the_probe_fall() {
             }) = measure(&path)
             {
                 // Readings that agree may differ by a frame, and one lie leaves an honest reading.
-                let most_ms = if track.agreed { 275 } else { 200 };
+                let most_ms = if track.is_agreed() { 275 } else { 200 };
                 assert!(track.ms <= most_ms, "byte {at} = {value:#x}: {track:?}");
             }
         }

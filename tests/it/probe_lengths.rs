@@ -4,7 +4,7 @@
 
 use std::process::Command;
 
-use meterline::domain::media::{Measurement, MediaKind, TrackLength};
+use meterline::domain::media::{Measurement, MediaKind, Support, TrackLength};
 use meterline::media::probe::measure;
 
 use crate::support::files::{CLIPS, fixture_path};
@@ -53,17 +53,23 @@ fn by_packets(name: &str, stream: &str) -> (f64, f64) {
 }
 
 fn agreed(ms: u64) -> Option<TrackLength> {
-    Some(TrackLength { ms, agreed: true })
+    Some(TrackLength::agreed(ms))
 }
 
-fn doubted(ms: u64) -> Option<TrackLength> {
-    Some(TrackLength { ms, agreed: false })
+fn alone(ms: u64) -> Option<TrackLength> {
+    let support = Support::Alone;
+    Some(TrackLength { ms, support })
+}
+
+fn differing(ms: u64) -> Option<TrackLength> {
+    let support = Support::Differing;
+    Some(TrackLength { ms, support })
 }
 
 #[test]
 fn honest_files_of_every_kind_are_measured_within_a_frame() {
     type Length = Option<TrackLength>;
-    // Name, video, audio. What is doubted has one reading, or two that priming sets apart.
+    // Name, video, audio. What is not agreed on has one reading, or two that priming sets apart.
     let table: [(&str, Length, Length); 25] = [
         ("classic.mov", agreed(7_500), agreed(7_521)),
         ("classic.mp4", agreed(7_500), agreed(7_521)),
@@ -74,14 +80,14 @@ fn honest_files_of_every_kind_are_measured_within_a_frame() {
         ("fragmented.mp4", agreed(7_500), agreed(7_521)),
         ("hybrid.mp4", agreed(7_500), None),
         ("indexed.mp4", agreed(7_500), None),
-        ("live.webm", agreed(7_500), doubted(7_521)),
-        ("moving.gif", doubted(2_000), None),
-        ("moving.png", doubted(2_000), None),
-        ("moving.webp", doubted(2_000), None),
-        ("narrow.m4a", None, doubted(7_500)),
-        ("one-fragment.mp4", doubted(7_500), None),
+        ("live.webm", agreed(7_500), alone(7_521)),
+        ("moving.gif", alone(2_000), None),
+        ("moving.png", alone(2_000), None),
+        ("moving.webp", alone(2_000), None),
+        ("narrow.m4a", None, differing(7_500)),
+        ("one-fragment.mp4", alone(7_500), None),
         ("silent.mp4", agreed(7_500), None),
-        ("sound.aac", None, doubted(7_530)),
+        ("sound.aac", None, alone(7_530)),
         ("sound.aiff", None, agreed(750)),
         ("sound.flac", None, agreed(750)),
         ("sound.m4a", None, agreed(7_521)),
@@ -89,7 +95,7 @@ fn honest_files_of_every_kind_are_measured_within_a_frame() {
         ("sound.opus", None, agreed(7_500)),
         ("sound.wav", None, agreed(750)),
         ("sound.webm", None, agreed(7_521)),
-        ("variable.mp3", None, doubted(7_596)),
+        ("variable.mp3", None, alone(7_596)),
     ];
     assert_eq!(table.map(|(name, ..)| name), CLIPS);
     for (name, video, audio) in table {

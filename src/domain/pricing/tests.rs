@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::media::{MediaKind, TrackLength};
+use crate::domain::media::{MediaKind, Support, TrackLength};
 
 fn per_second(credits: u32) -> Rule {
     Rule::per_second(Ucr::from_credits(credits), BilledTrack::Video).unwrap()
@@ -14,7 +14,7 @@ fn flat(credits: u32) -> Rule {
 }
 
 fn clip(ms: u64) -> Measurement {
-    let video = Some(TrackLength { ms, agreed: true });
+    let video = Some(TrackLength::agreed(ms));
     Measurement {
         kind: MediaKind::Video,
         video,
@@ -176,7 +176,7 @@ fn what_cannot_be_measured_is_free_and_flagged() {
 fn a_disagreement_is_charged_as_measured_and_flagged() {
     let video = Some(TrackLength {
         ms: 4_000,
-        agreed: false,
+        support: Support::Differing,
     });
     let output = Measurement {
         kind: MediaKind::Video,
@@ -193,13 +193,10 @@ fn a_disagreement_is_charged_as_measured_and_flagged() {
 fn the_rule_says_which_track_is_charged() {
     let output = Measurement {
         kind: MediaKind::Video,
-        video: Some(TrackLength {
-            ms: 4_000,
-            agreed: true,
-        }),
+        video: Some(TrackLength::agreed(4_000)),
         audio: Some(TrackLength {
             ms: 5_000,
-            agreed: false,
+            support: Support::Differing,
         }),
     };
     for (track, credits, disagreement) in [

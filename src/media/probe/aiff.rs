@@ -113,7 +113,7 @@ mod tests {
     fn length(bytes: &[u8]) -> Option<(u64, bool)> {
         let mut file = Cursor::new(bytes);
         let length = measure(&mut Window::new(&mut file, bytes.len() as u64)).unwrap();
-        length.map(|length| (length.ms, length.agreed))
+        length.map(|length| (length.ms, length.is_agreed()))
     }
 
     #[test]

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn what_a_file_of_that_size_cannot_be_is_not_believed() {
-        let track = |ms| Some(TrackLength { ms, agreed: true });
+        let track = |ms| Some(TrackLength::agreed(ms));
         let possible = |kind, video, audio| {
             let measurement = Measurement { kind, video, audio };
             is_possible(&measurement, 100)

@@ -253,7 +253,7 @@ mod tests {
         let mut window = Window::new(&mut file, bytes.len() as u64);
         let at = behind_tags(&mut window, 0).unwrap();
         let length = measure(&mut window, at).unwrap();
-        length.map(|length| (length.ms, length.agreed))
+        length.map(|length| (length.ms, length.is_agreed()))
     }
 
     #[test]

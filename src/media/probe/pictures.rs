@@ -7,7 +7,7 @@
 
 use std::io::{self, Read, Seek};
 
-use crate::domain::media::{Measurement, MediaKind, TrackLength};
+use crate::domain::media::{Measurement, MediaKind, Support, TrackLength};
 
 use super::agree::proven;
 use super::mp4::outer_box;
@@ -43,7 +43,7 @@ impl Shown {
     fn measurement(&self) -> Option<Measurement> {
         let length = TrackLength {
             ms: self.micros / 1_000,
-            agreed: false,
+            support: Support::Alone,
         };
         match self.pictures {
             0 => None,

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::domain::media::TrackLength;
+use crate::domain::media::{Support, TrackLength};
 
 use super::agree::{Reading, agree};
 use super::{RATE_HZ_MIN, read_up_to};
@@ -51,7 +51,11 @@ pub(super) fn measure(
     // Without a claim there is only the length of the file: nothing to compare with.
     let claimed = found.claimed_bytes.is_some();
     Ok(length.map(|length| TrackLength {
-        agreed: length.agreed && claimed,
+        support: if claimed {
+            length.support
+        } else {
+            length.support.min(Support::Alone)
+        },
         ..length
     }))
 }
@@ -178,7 +182,7 @@ mod tests {
 
     fn length(bytes: &[u8]) -> Option<(u64, bool)> {
         let measured = measure(&mut Cursor::new(bytes), bytes.len() as u64).unwrap();
-        measured.map(|length| (length.ms, length.agreed))
+        measured.map(|length| (length.ms, length.is_agreed()))
     }
 
     #[test]

@@ -138,7 +138,11 @@ fn broken_files_neither_bring_the_probe_down_nor_prove_more_than_their_bytes() {
         if let Ok(measurement) = measured(&bytes) {
             let ms = longest(&measurement);
             let tracks = [measurement.video, measurement.audio];
-            for track in tracks.into_iter().flatten().filter(|track| track.agreed) {
+            for track in tracks
+                .into_iter()
+                .flatten()
+                .filter(|track| track.is_agreed())
+            {
                 let most_ms = agreed_ms(name, honest);
                 prop_assert!(track.ms <= most_ms, "{name}: agreed on {}", track.ms);
             }

@@ -138,7 +138,7 @@ async fn hostile_films_are_charged_for_what_their_bytes_prove() {
         (
             "a moving picture has one reading",
             fixture("moving.gif"),
-            ("succeeded", 14, "disagreement"),
+            ("succeeded", 14, "unconfirmed"),
         ),
         (
             "a page",

@@ -129,7 +129,7 @@ mod tests {
 
     fn length(track: &Track, segment_ms: Option<u64>) -> Option<(u64, bool)> {
         let length = track.length(MS, segment_ms, true, false);
-        length.map(|length| (length.ms, length.agreed))
+        length.map(|length| (length.ms, length.is_agreed()))
     }
 
     #[test]

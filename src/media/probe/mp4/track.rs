@@ -274,7 +274,7 @@ mod tests {
     fn length(change: impl FnOnce(&mut Track)) -> Option<(u64, bool)> {
         let mut track = honest();
         change(&mut track);
-        around(1_000, |around| track.length(around)).map(|length| (length.ms, length.agreed))
+        around(1_000, |around| track.length(around)).map(|length| (length.ms, length.is_agreed()))
     }
 
     /// A file with 81,000 bytes of samples from offset 100 on.
@@ -437,10 +437,7 @@ mod tests {
         let track = honest();
         assert_eq!(
             around(0, |around| track.length(around)),
-            Some(TrackLength {
-                ms: 5_062,
-                agreed: true
-            })
+            Some(TrackLength::agreed(5_062))
         );
     }
 

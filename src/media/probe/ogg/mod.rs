@@ -81,7 +81,7 @@ impl Chain {
         self.ended = match (self.ended, longest) {
             (Some(before), Some(own)) => Some(TrackLength {
                 ms: before.ms.saturating_add(own.ms),
-                agreed: before.agreed && own.agreed,
+                support: before.support.min(own.support),
             }),
             (before, own) => before.or(own),
         };
