@@ -11,6 +11,9 @@ use crate::store::{Act, Store};
 /// Acts read at a time.
 const PAGE: usize = 500;
 
+/// What one command does in several partitions lies closer together than this, in milliseconds.
+const ONE_COMMAND_MS: u64 = 2_000;
+
 /// Show what operators did: when, who, what, to whom, and why; the newest ones, oldest first
 #[derive(Debug, clap::Args)]
 #[command(
@@ -99,10 +102,15 @@ fn at(act: &Act) -> Option<String> {
 
 fn text(acts: &[(u16, Act)]) -> String {
     let mut list = table(&["at", "who", "did", "to", "why", "what came of it"]);
-    for (partition, act) in acts {
-        let subject = match act.subject.as_str() {
-            "*" => format!("partition {partition}"),
-            subject => subject.to_owned(),
+    for same in acts.chunk_by(|a, b| is_one_act(&a.1, &b.1)) {
+        let [(partition, act), others @ ..] = same else {
+            continue;
+        };
+        let subject = match (act.subject.as_str(), others.len()) {
+            ("*", 0) => format!("partition {partition}"),
+            ("*", more) => format!("{} partitions", more + 1),
+            (subject, 0) => subject.to_owned(),
+            (subject, more) => format!("{subject}, in {} partitions", more + 1),
         };
         list.add_row([
             at(act).unwrap_or_default(),
@@ -114,4 +122,44 @@ fn text(acts: &[(u16, Act)]) -> String {
         ]);
     }
     rows(&list, "no acts")
+}
+
+/// One command leaves a line in each partition it concerns: for a reader it is one act.
+fn is_one_act(one: &Act, next: &Act) -> bool {
+    let words = |act: &Act| {
+        [&act.actor, &act.act, &act.subject, &act.reason, &act.detail].map(Clone::clone)
+    };
+    words(one) == words(next) && next.at_ms.abs_diff(one.at_ms) <= ONE_COMMAND_MS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn act(subject: &str, at_ms: u64) -> Act {
+        let text = str::to_owned;
+        Act {
+            id: text("1-0"),
+            at_ms,
+            actor: text("ann"),
+            act: text("pause"),
+            subject: text(subject),
+            reason: text("deploy"),
+            detail: String::new(),
+        }
+    }
+
+    #[test]
+    fn lines_of_one_command_are_one_row_and_two_commands_are_two() {
+        let acts = [
+            (0, act("image", 1_000)),
+            (1, act("image", 1_004)),
+            (2, act("image", 1_009)),
+            (0, act("video", 1_010)),
+            (0, act("video", 9_000)),
+        ];
+        let text = text(&acts);
+        assert_eq!(text.matches("image, in 3 partitions").count(), 1, "{text}");
+        assert_eq!(text.matches("video").count(), 2, "{text}");
+    }
 }
