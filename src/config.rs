@@ -20,7 +20,7 @@ pub use layers::{Flag, Origin};
 pub use schema::{FileKind, schema};
 pub use settings::{
     Accounts, Audit, Dev, Journal, Media, Period, Plan, Provider, Queue, Redis, Rewards, Settings,
-    Store, Worker,
+    Store, Webhooks, Worker,
 };
 
 use crate::domain::catalogue::Catalogue;

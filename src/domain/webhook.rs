@@ -30,7 +30,9 @@ pub enum Topic {
 
 /// A word that is no topic.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is none of job.queued, job.running, job.progress, job.succeeded, job.failed, job.timed_out, job.cancelled, endings, all")]
+#[error(
+    "{0:?} is none of job.queued, job.running, job.progress, job.succeeded, job.failed, job.timed_out, job.cancelled, endings, all"
+)]
 pub struct UnknownTopic(String);
 
 impl Topic {

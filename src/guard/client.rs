@@ -16,7 +16,8 @@ use url::Url;
 use super::{BlockedHost, Error, Reach, judge_url};
 
 /// How a name becomes addresses. Asked anew for each connection.
-pub type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+pub type Lookup =
+    Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 type Known = HashMap<(Arc<[IpNet]>, Reach), Client>;
 

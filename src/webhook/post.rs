@@ -14,13 +14,15 @@ use crate::guard::{Clients, Error, Lookup, classify};
 
 /// What of an answer's body is read, so that its connection can be used again; nobody looks at it.
 const BODY_MAX_BYTES: usize = 4 * 1024;
+/// How long it may take to come.
+const BODY_MAX: Duration = Duration::from_secs(1);
 
 /// What one POST may cost.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Longest wait for name resolution, connection and TLS together.
     pub connect: Duration,
-    /// From the first connection to the last byte of the answer that is read.
+    /// From the first connection to the answer's head.
     pub total: Duration,
 }
 
@@ -76,7 +78,7 @@ impl Poster {
 
     /// Longest time that one POST takes.
     pub fn longest(&self) -> Duration {
-        self.limits.total
+        self.limits.total + BODY_MAX
     }
 
     /// Posts once, signed with each secret, at the time `now`, which is the attempt's own.
@@ -88,13 +90,18 @@ impl Poster {
         now: Timestamp,
     ) -> Answer {
         let posting = self.try_post(url, secrets, message, now);
-        match tokio::time::timeout(self.limits.total, posting).await {
-            Err(_) | Ok(Err(Error::Timeout)) => failed("timeout"),
-            Ok(Err(Error::Blocked(what))) => failed(&format!("{what} is not allowed")),
-            Ok(Err(Error::Transport(error))) if error.is_connect() => failed("no connection"),
-            Ok(Err(Error::Transport(_))) => failed("the connection broke"),
-            Ok(Ok(answer)) => answer,
-        }
+        let mut response = match tokio::time::timeout(self.limits.total, posting).await {
+            Err(_) | Ok(Err(Error::Timeout)) => return failed("timeout"),
+            Ok(Err(Error::Blocked(what))) => return failed(&format!("{what} is not allowed")),
+            Ok(Err(Error::Transport(error))) if error.is_connect() => {
+                return failed("no connection");
+            }
+            Ok(Err(Error::Transport(_))) => return failed("the connection broke"),
+            Ok(Ok(response)) => response,
+        };
+        // The status is the answer; a body that breaks or does not end changes nothing of it.
+        let _ = tokio::time::timeout(BODY_MAX, drain(&mut response)).await;
+        judge(response.status(), response.headers(), now)
     }
 
     async fn try_post(
@@ -103,7 +110,7 @@ impl Poster {
         secrets: &[Secret],
         message: &Message,
         now: Timestamp,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Response, Error> {
         let blocked = |what: &str| Error::Blocked(what.to_owned());
         let url = Url::parse(url).map_err(|_| blocked("an address that is no url"))?;
         let at_s = now.as_second();
@@ -118,11 +125,7 @@ impl Poster {
             .header("webhook-timestamp", at_s)
             .header("webhook-signature", signature)
             .body(message.body.clone());
-        let mut response = request.send().await.map_err(classify)?;
-        let answer = judge(response.status(), response.headers(), now);
-        // The status is the answer; a body that breaks or does not end changes nothing of it.
-        let _ = tokio::time::timeout(self.limits.total / 4, drain(&mut response)).await;
-        Ok(answer)
+        request.send().await.map_err(classify)
     }
 }
 

@@ -44,7 +44,10 @@ impl Secret {
         let mut mac = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| BadSecret)?;
         mac.update(format!("{id}.{at_s}.").as_bytes());
         mac.update(body);
-        Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+        Ok(format!(
+            "v1,{}",
+            STANDARD.encode(mac.finalize().into_bytes())
+        ))
     }
 }
 
@@ -90,7 +93,10 @@ mod tests {
 
     #[test]
     fn an_independent_reader_accepts_it() {
-        let (id, body) = ("msg_j00-x_2", "{\"type\":\"job.succeeded\",\"name\":\"Zoë\"}");
+        let (id, body) = (
+            "msg_j00-x_2",
+            "{\"type\":\"job.succeeded\",\"name\":\"Zoë\"}",
+        );
         let now = jiff::Timestamp::now().as_second();
         let secrets = [Secret::of_bytes([7; 32]), Secret::of_bytes([9; 32])];
         let signed = signatures(&secrets, id, now, body.as_bytes()).unwrap();
@@ -116,7 +122,13 @@ mod tests {
     fn secrets_of_other_lengths_and_shapes_are_refused() {
         let of = |n: usize| format!("whsec_{}", STANDARD.encode(vec![1; n]));
         assert!(Secret::parse(&of(24)).is_ok() && Secret::parse(&of(64)).is_ok());
-        for text in [of(23), of(65), of(0), "whsec_??".to_owned(), STANDARD.encode([1; 32])] {
+        for text in [
+            of(23),
+            of(65),
+            of(0),
+            "whsec_??".to_owned(),
+            STANDARD.encode([1; 32]),
+        ] {
             assert_eq!(Secret::parse(&text).err(), Some(BadSecret), "{text}");
         }
     }

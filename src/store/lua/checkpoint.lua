@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- checkpoint: writes down how far a submission has come, before the next step is taken.
--- uses: base, account, caps, hold, queue, job
+-- uses: base, account, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 intent | handle | artifact  5 the record as JSON
 --      6 submission (intent only): the number that this intent gets

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- fail: a try that did not succeed: again later with the same hold, or the end with a full release.
--- uses: base, account, caps, hold, queue, job
+-- uses: base, account, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 again | end  5 class  6 what to tell the user
 --      7 delay_ms  8 tries spent from now on  9 route from now on  10 '1' = the submission has its verdict

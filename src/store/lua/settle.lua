@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: ends a successful job: capture, release, acknowledge, journal, next of the lane.
--- uses: base, account, caps, hold, queue, job
+-- uses: base, account, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 captured_ucr  5 absorbed_ucr  6 measured_ms or ''
 --      7 billable_ms or ''  8 flags  9 result as JSON

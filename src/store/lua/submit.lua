@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds a job's ceiling and queues the job, both or neither.
--- uses: base, account, calendar, caps, hold, queue, acts, frozen, admission
+-- uses: base, account, calendar, caps, hold, queue, acts, frozen, admission, hooks
 -- KEYS 1 part:meta  2 acct  3 grants  4 job  5 payload  6 idem  7 quote  8 active  9 lane  10 ready
 --      11 timeline  12 jobs (of the account)  13 part:deadlines  14 part:due  15 part:journal
 --      16 part:events  17 part:queues  18 part:lanes

@@ -2,7 +2,7 @@
 --
 -- Hash acct:<id>: available, held, debt, granted, captured, expired, refunded, adjusted (micro-credits),
 -- seq (account sequence), next_grant, state, max_active (0 = the default), limits (queue=n;queue=n),
--- caps and spent (see caps), alert (threshold|1 while below it), plan, plan_price, plan_until.
+-- caps and spent (see caps), hooks (see hooks), alert (threshold|1 while below it), plan, plan_price, plan_until.
 -- Hash grants:<id>: <grant> -> kind|remaining|pinned|expires_ms|age, amounts in micro-credits,
 -- expires_ms 0 = never. remaining is what can be spent; pinned belongs to open holds.
 
@@ -11,8 +11,9 @@ local TOTALS = { 'available', 'held', 'debt', 'granted', 'captured', 'expired', 
 -- nil where there is no such account.
 local function load_account(id)
   local v = redis.call('HMGET', key('acct', id), 'available', 'held', 'debt', 'granted', 'captured',
-    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert')
+    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert', 'hooks')
   if not v[11] then return nil end
+  if v[17] then see_hooks(id, v[17]) end
   local acct = { id = id, grants = {}, changed = {}, was = v }
   for i, name in ipairs(TOTALS) do acct[name] = tonumber(v[i] or '0') end
   acct.seq, acct.next_grant = tonumber(v[9] or '0'), tonumber(v[10] or '1')
