@@ -59,6 +59,7 @@ mod store_time;
 mod support;
 mod tidy;
 mod webhooks_delivery;
+mod webhooks_endpoints;
 mod webhooks_guard;
 mod webhooks_house;
 mod webhooks_store;
