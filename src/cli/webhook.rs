@@ -57,11 +57,10 @@ fn url(house: &House, text: &str) -> Result<String, Failure> {
     let bad = |why: String| Failure::new(Kind::BadUrl, format!("cannot post to {text}: {why}"));
     let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
     let allowed = &house.settings().webhooks.allow_cidr;
-    guard::check_url(&url, allowed).map_err(|error| {
-        let why = format!(
-            "failed to {error}; it must be https at a public address, or lie in webhooks.allow_cidr"
-        );
-        bad(why)
+    let must = "it must be https at a public address, or lie in webhooks.allow_cidr";
+    guard::check_url(&url, allowed).map_err(|error| match error {
+        guard::Error::Blocked(what) => bad(format!("{what} is not allowed; {must}")),
+        guard::Error::Timeout | guard::Error::Transport(_) => bad(must.to_owned()),
     })?;
     if url.scheme() == "http" && allowed.is_empty() {
         return Err(bad("it must be https".to_owned()));

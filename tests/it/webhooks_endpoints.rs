@@ -105,7 +105,7 @@ async fn disabled_endpoints_keep_what_waits_and_enabling_lets_it_go() {
         assert_eq!(act(&store, &id, what).await, expected);
     }
     assert!(take(&store, 10).await.is_empty());
-    assert_eq!(look(&store, &id).await.why, "by tests");
+    assert_eq!(look(&store, &id).await.why, "by tests: test");
     assert_eq!(
         act(&store, &id, EndpointAct::Enable).await,
         EndpointActOutcome::Done

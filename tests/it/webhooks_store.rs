@@ -427,3 +427,59 @@ async fn dead_letters_are_bounded_and_go_back_only_where_there_is_room() {
     let none = store.redeliver(&nobody, None, 9, "again", "ops").await;
     assert_eq!(none.expect("redeliver"), Redelivered::Unknown);
 }
+
+#[tokio::test]
+async fn of_two_endpoints_each_hears_what_it_asked_for() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let (begin, _) = endpoint(&store, &acme, URL, "job.queued,job.running").await;
+    let (end, _) = endpoint(&store, &acme, URL, "job.succeeded").await;
+    accept(&store, &job_for(&store, &acme, 35)).await;
+    let job = claim_one(&store, "w1").await;
+    note(&store, &job, intent(1)).await;
+    settle(&store, &job, &settlement(7)).await;
+    let told = take(&store, 100).await;
+    let heard = |id| {
+        let of = told.iter().filter(|delivery| delivery.endpoint == id);
+        let numbered = of.map(|d| (d.happened.event.clone(), d.happened.number("n")));
+        numbered.collect::<Vec<(String, Option<u32>)>>()
+    };
+    let told = |event: &str, n| (event.to_owned(), Some(n));
+    assert_eq!(
+        heard(begin.clone()),
+        [told("submitted", 1), told("running", 2)]
+    );
+    assert_eq!(heard(end.clone()), [told("succeeded", 3)]);
+    act(&store, &begin, EndpointAct::Remove).await;
+    let wanted: Option<String> = raw.run(&["HGET", &key("part", "meta"), "hooks"]).await;
+    assert_eq!(
+        wanted.as_deref(),
+        Some("0"),
+        "nobody asks for steps any more"
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_that_may_have_no_more_is_looked_at_again_when_it_may() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let (id, _) = endpoint(&store, &acme, URL, "endings").await;
+    for _ in 0..6 {
+        let job = accept(&store, &job_for(&store, &acme, 1)).await.job;
+        cancel(&store, &job).await;
+    }
+    let score = async || -> Option<u64> {
+        let hooks = key("part", "hooks");
+        raw.run(&["ZSCORE", &hooks, id.as_str()]).await
+    };
+    let taken = take(&store, 100).await;
+    assert_eq!((taken.len(), score().await), (4, Some(T0 + 20_000)));
+    for delivery in &taken {
+        report(&store, delivery, Tried::Taken).await;
+    }
+    assert_eq!(score().await, Some(T0));
+    for delivery in &take(&store, 100).await {
+        report(&store, delivery, Tried::Taken).await;
+    }
+    assert_eq!(score().await, None, "nothing is left to look for");
+}

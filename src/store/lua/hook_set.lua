@@ -24,7 +24,7 @@ if act == 'enable' then
   index_hooks(account)
   next_look(part, endpoint, false)
 elseif act == 'disable' then
-  disable_hook(part, endpoint, account, 'by ' .. actor)
+  disable_hook(part, endpoint, account, 'by ' .. actor .. ': ' .. reason)
 elseif act == 'remove' then
   redis.call('SREM', key('hooks', account), endpoint)
   redis.call('ZREM', KEYS[8], endpoint)
