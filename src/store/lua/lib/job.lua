@@ -34,8 +34,6 @@ local function plan_end(part, job, o)
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
   end
   local active = active_key(job.account, job.queue)
-  touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream), active,
-    lane_key(job.account, job.queue))
   local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
   return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
     admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
