@@ -15,7 +15,6 @@ end
 if redis.call('EXISTS', KEYS[2]) == 0 then return { 'unknown_account' } end -- guard: hook_account
 local n = redis.call('SCARD', KEYS[3])
 if n >= tonumber(ARGV[10]) then return { 'too_many', int(n) } end -- guard: hooks_max
-touch(KEYS[5], PREFIX .. 'part:hooked')
 
 -- point of no return
 redis.call('HSET', KEYS[4], 'account', account, 'url', ARGV[4], 'topics', ARGV[5], 'secret', ARGV[6], 'description', ARGV[7],

@@ -16,7 +16,6 @@ if #rows == 0 then return { 'nothing' } end -- guard: redeliver_once
 local room = math.min(tonumber(redis.call('HGET', KEYS[1], 'hook_room') or ARGV[5]), tonumber(ARGV[5]))
   - redis.call('XLEN', KEYS[3])
 if room <= 0 then return { 'full' } end -- guard: redeliver_room
-touch(KEYS[4], KEYS[6], KEYS[7])
 
 -- point of no return
 local n = 0

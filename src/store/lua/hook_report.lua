@@ -13,7 +13,6 @@ if redis.call('ZSCORE', KEYS[5], id) ~= ARGV[4] then return { 'stale' } end -- g
 local v = redis.call('HMGET', KEYS[2], 'account', 'state', 'failing_since', 'test_id')
 local entry = redis.call('XRANGE', KEYS[3], id, id)[1]
 if not v[1] or not entry then return { 'stale' } end
-touch(KEYS[4], KEYS[6], KEYS[7], KEYS[8], key('acct', v[1]), PREFIX .. 'part:events', PREFIX .. 'part:hooked', key('hooks', v[1]))
 local tries = tonumber(redis.call('HGET', KEYS[6], id) or '0') + 1
 local since = tonumber(v[3] or int(part.now))
 

@@ -14,8 +14,6 @@ if not account then return { 'unknown' } end -- guard: hook_known
 local before = { enable = v[2] == 'enabled', disable = v[2] == 'disabled', rotate = v[3] == ARGV[6], test = v[4] == ARGV[6] }
 if before[act] then return { 'already', account } end -- guard: hook_set_once
 if act == 'test' and v[2] ~= 'enabled' then return { 'disabled' } end -- guard: hook_test_enabled
-touch(KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], key('hooks', account), key('acct', account),
-  PREFIX .. 'part:hooked', PREFIX .. 'part:events')
 
 -- point of no return
 if act == 'enable' then
