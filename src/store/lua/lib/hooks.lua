@@ -87,3 +87,27 @@ local function disable_hook(part, endpoint, account, why)
   index_hooks(account)
   event(part, '', account, 'webhook_disabled', endpoint .. ' ' .. why)
 end
+
+-- The partition's clock had been ahead and was set back (lib/clock.lua): what was put off meanwhile is due by as
+-- much earlier. A batch at a call; ranks and scores only fall, so that a rank skips none.
+local function mend_hooks(part, batch)
+  local v = redis.call('HMGET', KEYS[1], 'clock_set_at', 'clock_set_ms', 'hooks_mended', 'hooks_rank')
+  if not v[1] or v[1] == v[3] then return end -- guard: hooks_clock_back
+  local rank, ahead = tonumber(v[4] or '0'), tonumber(v[2])
+  local ids = redis.call('ZRANGE', PREFIX .. 'part:hooks', rank, rank + batch - 1)
+  for _, endpoint in ipairs(ids) do
+    if redis.call('HGET', key('hook', endpoint), 'mended') ~= v[1] then -- guard: hooks_mended_once
+      for _, noun in ipairs({ 'outdue', 'outfly' }) do
+        local rows = redis.call('ZRANGEBYSCORE', key(noun, endpoint), '(' .. int(part.now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1000)
+        for i = 1, #rows, 2 do
+          redis.call('ZADD', key(noun, endpoint), int(math.max(part.now, tonumber(rows[i + 1]) - ahead)), rows[i])
+        end
+      end
+      redis.call('HSET', key('hook', endpoint), 'mended', v[1])
+      redis.call('HDEL', key('hook', endpoint), 'throttled_until', 'failing_since')
+      next_look(part, endpoint, false)
+    end
+  end
+  redis.call('HSET', KEYS[1], 'hooks_rank', int(#ids < batch and 0 or rank + batch))
+  if #ids < batch then redis.call('HSET', KEYS[1], 'hooks_mended', v[1]) end
+end
