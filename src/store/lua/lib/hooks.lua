@@ -96,7 +96,7 @@ local function mend_hooks(part, batch)
   local rank, ahead = tonumber(v[4] or '0'), tonumber(v[2])
   local ids = redis.call('ZRANGE', PREFIX .. 'part:hooks', rank, rank + batch - 1)
   for _, endpoint in ipairs(ids) do
-    if redis.call('HGET', key('hook', endpoint), 'mended') ~= v[1] then -- guard: hooks_mended_once
+    if redis.call('HGET', key('hook', endpoint), 'mended') ~= v[1] then -- met again where others fell below it
       for _, noun in ipairs({ 'outdue', 'outfly' }) do
         local rows = redis.call('ZRANGEBYSCORE', key(noun, endpoint), '(' .. int(part.now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1000)
         for i = 1, #rows, 2 do
