@@ -8,7 +8,8 @@
 -- state, and whether it is active at once. What is pinned is written by commit_admission alone.
 local function plan_admission(part, acct, r)
   if is_halted(part, r.queue, 'draining') then return { 'queue_draining', r.queue } end -- guard: queue_draining
-  if redis.call('ZCARD', PREFIX .. 'part:deadlines') >= r.open_max then return { 'queue_full' } end -- guard: queue_room
+  part.open_jobs = part.open_jobs or redis.call('ZCARD', PREFIX .. 'part:deadlines')
+  if part.open_jobs >= r.open_max then return { 'queue_full' } end -- guard: queue_room
   local spent = not r.house and spent_now(acct, part.now)
   local capped = spent and over_cap(acct, spent, r.need)
   if capped then return capped end
@@ -46,6 +47,7 @@ local function commit_admission(part, acct, r, fields, payload, op)
   redis.call('SET', key('payload', r.job), payload)
   redis.call('ZADD', key('jobs', r.account), part.at, r.job)
   redis.call('ZADD', PREFIX .. 'part:deadlines', ttl_at, r.job)
+  part.open_jobs = part.open_jobs + 1
   if not queue_is_known then redis.call('SADD', PREFIX .. 'part:queues', r.queue) end
   if r.delay > 0 then
     redis.call('ZADD', PREFIX .. 'part:due', due, r.job)
