@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{Error, Store};
+use super::{Durability, Error, Store};
 
 /// Most items of one call: so many the server does without looking at anybody else.
 const ITEMS_MAX: usize = 100;
@@ -32,9 +32,10 @@ impl Item {
 
 impl Store {
     /// Runs a script over items, with one call for up to a hundred of a partition. `shared` are the
-    /// arguments that all items have in common. The answers are in the order of the items.
+    /// arguments that all items have in common, `wish` is what each call waits for. The answers are in the order of the items.
     pub(super) async fn run_many(
         &self,
+        wish: Durability,
         script: &Script,
         shared: &[String],
         items: Vec<Item>,
@@ -42,7 +43,7 @@ impl Store {
         let mut answers: Vec<_> = items.iter().map(|_| Err(script.no_answer())).collect();
         let calls = calls_of(items);
         let asked = calls.into_iter().map(|call| async move {
-            let reply = self.run_call(script, shared, call.partition, call.args);
+            let reply = self.run_call(wish, script, shared, call.partition, call.args);
             (call.places, reply.await)
         });
         for (places, reply) in join_all(asked).await {
@@ -64,6 +65,7 @@ impl Store {
 
     async fn run_call(
         &self,
+        wish: Durability,
         script: &Script,
         shared: &[String],
         partition: u16,
@@ -71,7 +73,7 @@ impl Store {
     ) -> Result<Vec<Result<Reply, Error>>, Error> {
         let keys = [self.keys(partition)?.meta()];
         let args = [shared, &args].concat();
-        self.run(script, &keys, &args).await?.answers()
+        self.run_safely(wish, script, &keys, &args).await?.answers()
     }
 }
 

@@ -3,8 +3,8 @@
 use super::many::Item;
 use super::reply::Reply;
 use super::{
-    Again, CheckpointOutcome, Error, FailOutcome, Failing, SettleOutcome, Settlement, Step, Store,
-    scripts,
+    Again, CheckpointOutcome, Durability, Error, FailOutcome, Failing, SettleOutcome, Settlement,
+    Step, Store, scripts,
 };
 use crate::domain::ids::JobId;
 use crate::domain::job::State;
@@ -77,8 +77,8 @@ impl Store {
             chosen.map(checkpoint_item).collect::<Vec<Item>>()
         };
         let (intents, others) = tokio::join!(
-            self.run_many(&scripts::CHECKPOINT_INTENT, &[], of(true)),
-            self.run_many(&scripts::CHECKPOINT, &[], of(false)),
+            self.run_many(Durability::None, &scripts::CHECKPOINT_INTENT, &[], of(true)),
+            self.run_many(Durability::None, &scripts::CHECKPOINT, &[], of(false)),
         );
         let (mut intents, mut others) = (intents.into_iter(), others.into_iter());
         let next = |word: &Word<Noted>| {
@@ -114,7 +114,14 @@ impl Store {
         words: &[Word<Settlement>],
     ) -> Vec<Result<SettleOutcome, Error>> {
         let items = words.iter().map(settle_item).collect();
-        let replies = self.run_many(&scripts::SETTLE, &[], items).await;
+        let replies = self
+            .run_many(
+                self.options().durability.settlements,
+                &scripts::SETTLE,
+                &[],
+                items,
+            )
+            .await;
         let outcome = |reply: Result<Reply, Error>| settle_outcome(&reply?);
         replies.into_iter().map(outcome).collect()
     }
@@ -137,7 +144,9 @@ impl Store {
     /// come alone. The answers are in the order of the words.
     pub async fn fail_many(&self, words: &[Word<Failing>]) -> Vec<Result<FailOutcome, Error>> {
         let items = words.iter().map(fail_item).collect();
-        let replies = self.run_many(&scripts::FAIL, &[], items).await;
+        let replies = self
+            .run_many(Durability::None, &scripts::FAIL, &[], items)
+            .await;
         let outcome = |reply: Result<Reply, Error>| fail_outcome(&reply?);
         replies.into_iter().map(outcome).collect()
     }

@@ -67,8 +67,13 @@ impl Store {
             options.lane_max.to_string(),
         ];
         let items = asked.iter().map(|place| submit_item(&jobs[*place]));
-        self.run_many(&scripts::SUBMIT, &shared, items.collect())
-            .await
+        self.run_many(
+            self.options().durability.submits,
+            &scripts::SUBMIT,
+            &shared,
+            items.collect(),
+        )
+        .await
     }
 
     async fn submit_outcome(
