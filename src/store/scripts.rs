@@ -16,6 +16,7 @@ const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
+const HOOKS: &str = include_str!("lua/lib/hooks.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
@@ -109,6 +110,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "operation" => OPERATION,
             "frozen" => FROZEN,
             "hold" => HOLD,
+            "hooks" => HOOKS,
             "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
@@ -181,6 +183,11 @@ registry! {
     LOOK_JOBS = "look_jobs";
     LOOK_QUEUES = "look_queues";
     QUEUE_ACT = "queue";
+    HOOK_CREATE = "hook_create";
+    HOOK_SET = "hook_set";
+    HOOK_CLAIM = "hook_claim";
+    HOOK_REPORT = "hook_report";
+    HOOK_REDELIVER = "hook_redeliver";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
 }

@@ -6,6 +6,7 @@ mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
+pub(crate) mod webhooks;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,7 +2,7 @@
 --
 -- Hash acct:<id>: available, held, debt, granted, captured, expired, refunded, adjusted (micro-credits),
 -- seq (account sequence), next_grant, state, max_active (0 = the default), limits (queue=n;queue=n),
--- caps and spent (see caps), alert (threshold|1 while below it), plan, plan_price, plan_until.
+-- caps and spent (see caps), hooks (see hooks), alert (threshold|1 while below it), plan, plan_price, plan_until.
 -- Hash grants:<id>: <grant> -> kind|remaining|pinned|expires_ms|age, amounts in micro-credits,
 -- expires_ms 0 = never. remaining is what can be spent; pinned belongs to open holds.
 
@@ -11,8 +11,9 @@ local TOTALS = { 'available', 'held', 'debt', 'granted', 'captured', 'expired', 
 -- nil where there is no such account.
 local function load_account(id)
   local v = redis.call('HMGET', key('acct', id), 'available', 'held', 'debt', 'granted', 'captured',
-    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert')
+    'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert', 'hooks')
   if not v[11] then return nil end
+  HOOKED[id] = v[17] or ''
   local n = { tonumber(v[1]), tonumber(v[2]), tonumber(v[3]), tonumber(v[4]), tonumber(v[5]), tonumber(v[6]), tonumber(v[7]),
     tonumber(v[8]) } -- in the order of TOTALS
   local acct = { id = id, grants = {}, changed = {}, was = n, next_grant_was = tonumber(v[10]), available = n[1] or 0, held = n[2] or 0,

@@ -15,6 +15,10 @@ local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 -- Whole numbers only: tostring() would print 1e+14 from 10^14 on, and %.0f costs many times as much.
 local function int(n) return string.format('%d', n) end
 
+-- For lib/hooks.lua: the function that fills outboxes, the endpoints of accounts that were read
+-- (`<id>:<topics>;...`), and whether anybody in this partition wants to hear of running jobs.
+local hook, HOOKED, hooks_wanted = nil, {}, false
+
 -- A slot on its way to another node refuses a command when one of several keys is not there: asked once,
 -- before anything is read, for a key that never exists, and so for every key of the partition.
 local function check_slot() redis.call('EXISTS', KEYS[1], PREFIX .. 'part:never') end
@@ -22,13 +26,14 @@ local function check_slot() redis.call('EXISTS', KEYS[1], PREFIX .. 'part:never'
 local function load_part()
   check_slot()
   local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms', 'frozen',
-    'frozen_n', 'halts', 'open')
+    'frozen_n', 'halts', 'open', 'hooks')
   local part = {
     epoch = v[1] or '1', seq = tonumber(v[2] or '0'), hash = v[3] or '',
     tick_ms = tonumber(v[5] or '0'), reap_after_ms = tonumber(v[6] or '0'),
     frozen = v[7] or nil, frozen_n = tonumber(v[8] or '0'),
     halts = v[9] or '', open = v[10] or ' ',
   }
+  hooks_wanted = (v[11] or '0') ~= '0'
   local now = tonumber(ARGV[1])
   if not now then
     local t = redis.call('TIME') -- read once: the clock goes on inside a script
@@ -113,4 +118,5 @@ local function event(part, job, account, what, detail)
   if ONCE[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
     redis.call('APPEND', timeline, part.at .. ' ' .. what .. ' ' .. detail .. '\n')
   end
+  if hook then hook(part, job, account, what, detail) end
 end

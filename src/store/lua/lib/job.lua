@@ -15,6 +15,7 @@ local function load_job(id, ...)
     'max_active', 'stream', 'entry', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
     'open_submission', 'takeovers', 'counted_in', ...)
   if not v[1] then return nil end
+  if hooks_wanted and not HOOKED[v[2]] then HOOKED[v[2]] = redis.call('HGET', key('acct', v[2]), 'hooks') or '' end
   return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
     hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
     stream = v[9] or '', entry = v[10] or '', token = v[11] or '', worker = v[12] or '',
