@@ -23,6 +23,7 @@ mod keys;
 mod many;
 mod obligations;
 mod pages;
+mod prune;
 mod queues;
 mod redrive;
 mod reply;

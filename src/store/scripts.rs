@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::error::Error;
+use super::prune;
 
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
@@ -87,14 +88,15 @@ impl Declared {
     }
 }
 
-/// Puts the shebang first, then the shared files, then the body. `flags` replaces the body's own.
+/// Puts the shebang first, then what the body needs of the shared files, then the body. `flags` replaces the
+/// body's own shebang.
 fn assemble(body: &str, flags: Option<&str>) -> String {
     let (shebang, rest) = body.split_once('\n').unwrap_or((body, ""));
     let uses = rest
         .lines()
         .find_map(|line| line.strip_prefix("-- uses: "))
         .unwrap_or("base");
-    let mut text = flags.unwrap_or(shebang).to_owned();
+    let mut text = String::new();
     for part in uses.split(", ") {
         text.push('\n');
         text.push_str(match part {
@@ -117,9 +119,8 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             _ => BASE,
         });
     }
-    text.push('\n');
-    text.push_str(rest);
-    text
+    let (shebang, shared) = (flags.unwrap_or(shebang), prune::needed(&text, rest));
+    format!("{shebang}\n{shared}\n{rest}")
 }
 
 fn script(name: &'static str, body: &str, flags: Option<&str>) -> Script {
