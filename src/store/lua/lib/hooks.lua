@@ -8,8 +8,8 @@
 -- outfly:<endpoint> by the end of the lease of whoever sends it. Hash outtry:<endpoint>: tries that failed.
 -- Stream outdead:<endpoint>: messages that were given up, the latest of them.
 
-local TOPICS = { submitted = 'q', running = 'r', intent = 'p', handle = 'p', artifact = 'p', retry = 'p',
-  deferred = 'p', taken_back = 'p', succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c' }
+-- A text, not a table: every call of a script would make a table anew, also for accounts without endpoints.
+local TOPICS = ' submitted=q running=r intent=p handle=p artifact=p retry=p deferred=p taken_back=p succeeded=s failed=f timed_out=t cancelled=c '
 
 local function forget_message(endpoint, id)
   redis.call('XDEL', key('outbox', endpoint), id)
@@ -40,8 +40,9 @@ local function push(part, endpoint, fields)
 end
 
 hook = function(part, job, account, what, detail)
-  local topic, list = TOPICS[what], HOOKED[account]
-  if not topic or not list or not string.find(list, ':%l*' .. topic) then return end -- guard: hook_topic
+  local list = HOOKED[account] or ''
+  local topic = list ~= '' and string.match(TOPICS, ' ' .. what .. '=(%l) ')
+  if not topic or not string.find(list, ':%l*' .. topic) then return end -- guard: hook_topic
   local v = redis.call('HMGET', key('job', job), 'state', 'tool', 'queue', 'hold_ucr', 'captured_ucr', 'released_ucr',
     'fail_class')
   local fields = { 'j', job, 'n', int(redis.call('HINCRBY', key('job', job), 'hook_seq', 1)), 'e', what, 't', int(part.now),
