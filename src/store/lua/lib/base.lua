@@ -30,7 +30,8 @@ local function load_part()
     now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
-  part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
+  part.now = now
+  if now < tonumber(v[4] or '0') then part.now = tonumber(v[4]) end -- guard: clock_never_back
   part.ahead_ms = part.now - now -- lib/clock.lua says for how long
   return part
 end
