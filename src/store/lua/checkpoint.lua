@@ -25,7 +25,7 @@ if what == 'intent' then
   end
   submissions = wanted
 end
-touch(KEYS[3], key('timeline', job.id))
+touch(KEYS[3], key('timeline', job.id), PREFIX .. 'part:events')
 
 -- point of no return
 redis.call('HSET', KEYS[3], what, ARGV[5])

@@ -25,7 +25,9 @@ if action == 'end' or o.state ~= 'failed' then
   commit_end(part, plan, { 'message', ARGV[6] })
   return { o.state }
 end
-touch(KEYS[3], key('timeline', job.id), active_key(job.account, job.queue), lane_key(job.account, job.queue))
+touch(KEYS[3], key('timeline', job.id), active_key(job.account, job.queue), lane_key(job.account, job.queue),
+  key('ready', job.stream), PREFIX .. 'part:due', PREFIX .. 'part:events')
+if job.open_submission == '1' then touch_obligation(job) end
 local freed = redis.call('SISMEMBER', active_key(job.account, job.queue), job.id)
 local admit = plan_admit(job.account, job.queue, limit_now(job.account, job.queue, job.max_active), freed, job.id)
 local due = part.now + tonumber(ARGV[7])

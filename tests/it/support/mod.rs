@@ -6,6 +6,7 @@ mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
+pub(crate) mod tap;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,7 +41,8 @@ pub(crate) fn plain_redis() -> RedisOptions {
 
 /// An empty database of the process's own server.
 pub(crate) fn fresh_url() -> String {
-    REDIS.url_of_database(DATABASE.fetch_add(1, Ordering::Relaxed))
+    let database = DATABASE.fetch_add(1, Ordering::Relaxed);
+    tap::around(REDIS.url_of_database(database), database)
 }
 
 /// The settings that tests use: short clocks, one partition.

@@ -6,6 +6,23 @@ use meterline::domain::ids::AccountId;
 use redis::aio::MultiplexedConnection;
 use sha1::{Digest, Sha1};
 
+/// One hash over every key and value of a database.
+pub(super) const DIGEST: &str = "local names, all = redis.call('KEYS', '*'), ''
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local value
+        if redis.call('TYPE', name).ok == 'hash' then
+            local flat, rows = redis.call('HGETALL', name), {}
+            for i = 1, #flat, 2 do rows[#rows + 1] = flat[i] .. '=' .. flat[i + 1] end
+            table.sort(rows)
+            value = table.concat(rows, ',')
+        else
+            value = redis.call('DUMP', name)
+        end
+        all = redis.sha1hex(all .. name .. value)
+    end
+    return all";
+
 /// A plain connection to the database a store lives in.
 #[derive(Clone)]
 pub(crate) struct Raw {
@@ -63,22 +80,7 @@ impl Raw {
 
     /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
     pub(crate) async fn digest(&self) -> String {
-        let script = "local names, all = redis.call('KEYS', '*'), ''
-            table.sort(names)
-            for _, name in ipairs(names) do
-                local value
-                if redis.call('TYPE', name).ok == 'hash' then
-                    local flat, rows = redis.call('HGETALL', name), {}
-                    for i = 1, #flat, 2 do rows[#rows + 1] = flat[i] .. '=' .. flat[i + 1] end
-                    table.sort(rows)
-                    value = table.concat(rows, ',')
-                else
-                    value = redis.call('DUMP', name)
-                end
-                all = redis.sha1hex(all .. name .. value)
-            end
-            return all";
-        self.run(&["EVAL", script, "0"]).await
+        self.run(&["EVAL", DIGEST, "0"]).await
     }
 
     /// Books a debt as a correction, the way a clawback of spent credit leaves one.

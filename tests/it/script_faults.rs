@@ -1,0 +1,278 @@
+//! An error inside a script, at any of its calls.
+//!
+//! Lua does not roll back. So nothing may be written before everything is checked, and behind the first
+//! write no call may be able to fail. This program is started again with the tap (`support::tap`) between
+//! its stores and its Redis: whatever the tests of the store do is a scenario. There is no list of them
+//! here; a reply that a script's header names and no test brings about is found missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use crate::support::tap::{READS, Way, noun, scripts};
+
+/// Whole numbers are exact in Lua up to here.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// Modules that are about something else than the store, live by real time, or would start this one again.
+const NO_SCENARIOS: [&str; 26] = [
+    "catalogue",
+    "chaos",
+    "cli",
+    "cog",
+    "config",
+    "handover",
+    "handover_restart",
+    "hostile",
+    "late",
+    "ledger_watch",
+    "making",
+    "media",
+    "operations",
+    "outage",
+    "packaging",
+    "probe",
+    "provider",
+    "providers_doc",
+    "readme",
+    "review",
+    "routes",
+    "script_faults",
+    "simulator",
+    "store_random",
+    "tidy",
+    "worker",
+];
+
+/// What the commands that write do to a key: its type.
+const WRITES: [(&str, &str); 23] = [
+    ("APPEND", "string"),
+    ("DEL", ""),
+    ("HDEL", "hash"),
+    ("HINCRBY", "hash"),
+    ("HSET", "hash"),
+    ("PEXPIRE", ""),
+    ("SADD", "set"),
+    ("SET", "string"),
+    ("SREM", "set"),
+    ("XACK", "stream"),
+    ("XADD", "stream"),
+    ("XDEL", "stream"),
+    ("XGROUP", "stream"),
+    ("XREADGROUP", "stream"),
+    ("XTRIM", "stream"),
+    ("ZADD", "zset"),
+    ("ZREM", "zset"),
+    ("ZREMRANGEBYRANK", "zset"),
+    ("ZREMRANGEBYSCORE", "zset"),
+    ("SPOP", "set"),
+    ("XAUTOCLAIM", "stream"),
+    ("XCLAIM", "stream"),
+    ("ZINCRBY", "zset"),
+];
+
+/// Every way through a script that the tests take, found once for all tests of this file.
+static WAYS: LazyLock<Vec<Way>> = LazyLock::new(|| {
+    let program = std::env::current_exe().expect("this program");
+    let listed = Command::new(&program)
+        .args(["--list", "--format", "terse"])
+        .output()
+        .expect("the list of tests");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let names = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"));
+    let scenarios = names.filter(|name| {
+        let module = name.split("::").next().unwrap_or_default();
+        !NO_SCENARIOS.contains(&module)
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("ways");
+    let output = Command::new(&program)
+        .arg("--exact")
+        .args(scenarios)
+        .args(["--test-threads", "4"])
+        .env("METERLINE_TEST_TAP", &file)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the scenarios");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "a test fails behind the tap: {said}"
+    );
+    let text = std::fs::read_to_string(&file).expect("the ways");
+    let ways = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a way"));
+    ways.collect()
+});
+
+/// A script's replies as its header names them: `-- replies: held job | replayed job | ...`.
+fn replies(body: &str) -> BTreeSet<String> {
+    let mut lines = body
+        .lines()
+        .skip_while(|line| !line.starts_with("-- replies: "));
+    let first = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("-- replies: ");
+    let more = lines.take_while(|line| line.starts_with("--          |"));
+    let mut text = first.to_owned();
+    more.for_each(|line| text.push_str(line.trim_start_matches("--")));
+    // What stands in braces are values: `{schema, ...}` has no word of its own.
+    while let Some((from, to)) = text
+        .find('}')
+        .and_then(|to| Some((text[..to].rfind('{')?, to)))
+    {
+        text.replace_range(from..=to, "");
+    }
+    let alternatives = text.split('|').map(str::trim);
+    // `{schema, ...}` has no word of its own.
+    let words = alternatives.filter(|text| !text.is_empty() && !text.starts_with('{'));
+    words
+        .filter_map(|text| text.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_reply_of_every_script_is_brought_about_by_a_test() {
+    let seen: BTreeSet<(&str, &str)> = WAYS
+        .iter()
+        .map(|way| (way.script.as_str(), way.reply.as_str()))
+        .collect();
+    let mut missing = Vec::new();
+    for (script, body) in scripts::bodies() {
+        if !WAYS.iter().any(|way| way.script == script) {
+            missing.push(format!("{script}: it is never run"));
+        }
+        for reply in replies(&body) {
+            if !seen.contains(&(&script, &reply)) {
+                missing.push(format!("{script}: {reply}"));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "no test brings these about: {missing:#?}"
+    );
+}
+
+#[test]
+fn an_error_at_any_call_up_to_the_first_write_changes_nothing() {
+    let mut tried = BTreeMap::<&str, usize>::new();
+    for way in WAYS.iter() {
+        assert_eq!(way.problem, None, "{} {}", way.script, way.reply);
+        *tried.entry(&way.script).or_default() += way.injected;
+    }
+    for (script, _) in scripts::bodies() {
+        assert!(
+            tried.get(script.as_str()).is_some_and(|n| *n > 0),
+            "{script}: no error was put in"
+        );
+    }
+}
+
+/// The keys that a call names.
+fn keys_of(call: &[String]) -> Vec<&str> {
+    let words = call.iter().skip(2);
+    words
+        .filter(|word| word.starts_with("ml:{"))
+        .map(String::as_str)
+        .collect()
+}
+
+fn is_write(call: &[String]) -> bool {
+    !READS.contains(&call[1].as_str())
+}
+
+#[test]
+fn behind_the_first_write_no_call_can_meet_another_type() {
+    let mut types = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for call in WAYS
+        .iter()
+        .flat_map(|way| &way.calls)
+        .filter(|call| is_write(call))
+    {
+        let (_, kind) = WRITES
+            .iter()
+            .find(|(name, _)| *name == call[1])
+            .expect(&call[1]);
+        for key in keys_of(call) {
+            // A command of no type, such as DEL, takes every key.
+            if !kind.is_empty() {
+                let kinds = types.entry(noun(key)).or_default();
+                kinds.extend(
+                    [call[0].as_str(), *kind]
+                        .iter()
+                        .filter(|kind| **kind != "none"),
+                );
+            }
+        }
+    }
+    // All scripts together write one type under each noun, and nobody else writes.
+    for (noun, kinds) in types {
+        assert!(kinds.len() <= 1, "{noun} is written as {kinds:?}");
+    }
+}
+
+#[test]
+fn no_script_writes_a_number_that_is_not_exact() {
+    for way in WAYS.iter() {
+        for word in way
+            .calls
+            .iter()
+            .filter(|call| is_write(call))
+            .flat_map(|call| call.iter().skip(2))
+        {
+            let digits = word.strip_prefix('-').unwrap_or(word);
+            let is_odd = ["inf", "nan"].contains(&digits) || digits.contains("e+");
+            let is_number =
+                (1..20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+            let is_large = is_number && digits.parse::<u64>().is_ok_and(|n| n > EXACT_MAX);
+            assert!(!is_odd && !is_large, "{} {}: {word}", way.script, way.reply);
+        }
+    }
+}
+
+#[test]
+fn memory_is_asked_for_at_the_first_line_or_never() {
+    for (script, body) in scripts::bodies() {
+        let first = body.lines().next().unwrap_or_default();
+        let known = [
+            "#!lua",
+            "#!lua flags=allow-oom",
+            "#!lua flags=no-writes,allow-oom",
+        ];
+        assert!(known.contains(&first), "{script}: {first}");
+    }
+}
+
+/// Scripts that work through items, and learn the keys of each by what they find. `claim` learns them by its
+/// first write, and an entry that it could not turn into a running job stays pending; the others look at all
+/// keys of an item before they write the first of them.
+const BY_ITEMS: [&str; 2] = ["reap", "tick"];
+
+#[test]
+fn no_key_is_met_for_the_first_time_behind_the_first_write() {
+    let mut late = BTreeSet::<(&str, &str, &str)>::new();
+    for way in WAYS.iter().filter(|way| way.script != "claim") {
+        let mut met: BTreeSet<&str> = way.keys.iter().map(String::as_str).collect();
+        let mut has_written = false;
+        for call in &way.calls {
+            let writes = is_write(call);
+            has_written |= writes;
+            let by_items = BY_ITEMS.contains(&way.script.as_str());
+            for key in keys_of(call) {
+                if has_written && (writes || !by_items) && !met.contains(key) {
+                    late.insert((&way.script, noun(key), &call[1]));
+                }
+                if !writes {
+                    met.insert(key);
+                }
+            }
+        }
+    }
+    assert!(late.is_empty(), "declare or touch these before: {late:#?}");
+}
