@@ -1,8 +1,10 @@
 //! The server behind a store, without the store: to look at every byte, and to break things.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use meterline::domain::ids::AccountId;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use sha1::{Digest, Sha1};
 
@@ -37,7 +39,12 @@ pub(crate) fn key(noun: &str, id: &str) -> String {
 impl Raw {
     pub(crate) async fn open(url: &str) -> Self {
         let client = redis::Client::open(url).expect("a client");
-        let connection = client.get_multiplexed_async_connection().await;
+        // A machine that is busy with other things answers late, and that is nobody's fault.
+        let config =
+            AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         Self {
             connection: connection.expect("a connection"),
         }
