@@ -6,6 +6,7 @@ mod cli;
 mod cog;
 mod config;
 mod config_schema;
+mod crash_points;
 mod dead;
 mod dead_force_fail;
 mod dead_house;
