@@ -287,7 +287,10 @@ impl Store {
             settlement.flags.clone(),
             settlement.result.clone(),
         ];
-        let reply = self.run(&scripts::SETTLE, &keys, &args).await?;
+        let wish = self.options().durability.settlements;
+        let reply = self
+            .run_safely(wish, &scripts::SETTLE, &keys, &args)
+            .await?;
         let word = reply.word()?;
         match word.as_str() {
             "settled" | "replayed" => Ok(SettleOutcome::Settled {

@@ -252,7 +252,8 @@ impl Store {
         }
         let reply = match self.check_admission().await {
             Ok(()) => {
-                self.run(
+                self.run_safely(
+                    self.options().durability.submits,
                     &scripts::SUBMIT,
                     &self.submit_keys(job)?,
                     &self.submit_args(job),

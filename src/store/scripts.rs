@@ -185,6 +185,7 @@ registry! {
     TRIM = "trim";
     FORGET_ACTS = "forget_acts";
     AUDIT = "audit";
+    MARK = "mark";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_INDEX = "look_index";
     LOOK_JOBS = "look_jobs";

@@ -11,6 +11,7 @@ mod dead;
 mod dead_force_fail;
 mod dead_house;
 mod dead_redrive;
+mod durability;
 mod freeze;
 mod handover;
 mod handover_restart;
