@@ -43,7 +43,7 @@ pub(crate) fn plain_redis() -> RedisOptions {
 /// An empty database of the process's own server.
 pub(crate) fn fresh_url() -> String {
     let database = DATABASE.fetch_add(1, Ordering::Relaxed);
-    tap::around(REDIS.url_of_database(database), database)
+    tap::around(&REDIS, database)
 }
 
 /// The settings that tests use: short clocks, one partition.

@@ -17,6 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
+use meterline::dev::redis::PrivateRedis;
 use scripts::Scripts;
 use wire::Wire;
 
@@ -78,29 +79,43 @@ pub(crate) const READS: [&str; 33] = [
 ];
 
 static TAP: LazyLock<Option<Tap>> = LazyLock::new(|| {
-    let file = std::env::var_os("METERLINE_TEST_TAP")?;
-    Some(Tap::start(PathBuf::from(file)))
+    let file = PathBuf::from(std::env::var_os("METERLINE_TEST_TAP")?);
+    Some(Tap {
+        notes: Arc::new(Notes {
+            scripts: Scripts::read(),
+            out: Mutex::new(File::create(file).expect("the file of ways")),
+            seen: Mutex::default(),
+        }),
+        ports: Mutex::default(),
+    })
 });
 
-/// The address of the tap for a database of the process's own server, or that of the server itself.
-pub(crate) fn around(plain: String, database: u32) -> String {
+/// The address of the tap for a database of a server, or that of the server itself.
+pub(crate) fn around(server: &PrivateRedis, database: u32) -> String {
     match &*TAP {
-        Some(tap) => format!("redis://127.0.0.1:{}/{database}", tap.port),
-        None => plain,
+        Some(tap) => format!("redis://127.0.0.1:{}/{database}", tap.port(server)),
+        None => server.url_of_database(database),
     }
 }
 
 struct Tap {
-    port: u16,
+    notes: Arc<Notes>,
+    /// Where each server is tapped, by its folder.
+    ports: Mutex<BTreeMap<PathBuf, u16>>,
 }
 
 impl Tap {
-    fn start(file: PathBuf) -> Self {
+    fn port(&self, server: &PrivateRedis) -> u16 {
+        let mut ports = self.ports.lock().expect("the ports");
+        *ports
+            .entry(server.dir().to_owned())
+            .or_insert_with(|| self.start(server.dir().join("redis.sock")))
+    }
+
+    fn start(&self, socket: PathBuf) -> u16 {
         let house = Arc::new(House {
-            scripts: Scripts::read(),
-            socket: super::REDIS.dir().join("redis.sock"),
-            out: Mutex::new(File::create(file).expect("the file of ways")),
-            seen: Mutex::default(),
+            notes: Arc::clone(&self.notes),
+            socket,
             databases: Mutex::default(),
         });
         let (send, port) = std::sync::mpsc::channel();
@@ -120,20 +135,24 @@ impl Tap {
                 }
             });
         });
-        Self {
-            port: port.recv().expect("the tap starts"),
-        }
+        port.recv().expect("the tap starts")
     }
 }
 
 /// A database: one call at a time, and how often each script was tried in it.
 type Database = Arc<tokio::sync::Mutex<BTreeMap<String, u32>>>;
 
-struct House {
+/// What is known of all scripts, whichever server they ran on.
+struct Notes {
     scripts: Scripts,
-    socket: PathBuf,
     out: Mutex<File>,
     seen: Mutex<BTreeSet<Vec<String>>>,
+}
+
+/// A server behind the tap.
+struct House {
+    notes: Arc<Notes>,
+    socket: PathBuf,
     databases: Mutex<BTreeMap<String, Database>>,
 }
 
@@ -146,7 +165,9 @@ impl House {
         let mut databases = self.databases.lock().expect("the databases");
         Arc::clone(databases.entry(number.to_owned()).or_default())
     }
+}
 
+impl Notes {
     /// Writes a way down, if it is a new one.
     fn note(&self, way: &Way) {
         // Of every call the command and what kind of key it goes to.
@@ -204,7 +225,7 @@ impl Line {
                 }
                 // A blocking read stands in nobody's way.
                 "XREAD" => self.server.ask(&words).await,
-                "EVALSHA" | "EVAL" if self.house.scripts.knows(&words[1]) => {
+                "EVALSHA" | "EVAL" if self.house.notes.scripts.knows(&words[1]) => {
                     self.script(&words).await
                 }
                 _ => {
@@ -222,7 +243,7 @@ impl Line {
     /// Lets a script fail at every call up to its first write, then runs it.
     async fn script(&mut self, words: &[Vec<u8>]) -> Option<Vec<u8>> {
         let mut alone = Arc::clone(&self.database).lock_owned().await;
-        let script = self.house.scripts.of(&words[1])?.clone();
+        let script = self.house.notes.scripts.of(&words[1])?.clone();
         let tried = alone.entry(script.name.clone()).or_default();
         *tried += 1;
         if *tried > TRIED_MAX {
@@ -248,7 +269,7 @@ impl Line {
         };
         let keys = String::from_utf8_lossy(&words[2]).parse().unwrap_or(0);
         let keys = words[3..3 + keys].iter();
-        self.house.note(&Way {
+        self.house.notes.note(&Way {
             script: script.name,
             reply: wire::first_word(&reply),
             injected,
