@@ -7,8 +7,11 @@ use std::sync::LazyLock;
 #[cfg(all(feature = "lua-from-disk", not(debug_assertions)))]
 compile_error!("lua-from-disk is for scripts/mutate-lua: a release carries its own scripts");
 
+use super::error::Error;
+
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
+const BATCH: &str = include_str!("lua/lib/batch.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const CREDIT: &str = include_str!("lua/lib/credit.lua");
@@ -37,6 +40,16 @@ impl Script {
     /// time, counts.
     pub(super) fn fits(&self, keys: usize, args: usize) -> bool {
         self.keys.fits(keys) && self.args.fits(args)
+    }
+}
+
+impl Script {
+    /// The error for an answer with fewer rows than the call had items.
+    pub(super) fn no_answer(&self) -> Error {
+        Error::Reply {
+            script: self.name,
+            detail: "no answer for this item".to_owned(),
+        }
     }
 }
 
@@ -109,6 +122,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
         text.push('\n');
         text.push_str(&match part {
             "account" => source("lib/account", ACCOUNT),
+            "batch" => source("lib/batch", BATCH),
             "acts" => source("lib/acts", ACTS),
             "clock" => source("lib/clock", CLOCK),
             "credit" => source("lib/credit", CREDIT),
@@ -205,7 +219,7 @@ mod tests {
         let exactly = |count| Declared { count, open: false };
         let from = |count| Declared { count, open: true };
         for (script, keys, args) in [
-            (&SUBMIT, exactly(18), exactly(22)),
+            (&SUBMIT, exactly(1), from(6)),
             (&GRANT, exactly(4), exactly(10)),
             (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),

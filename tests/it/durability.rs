@@ -176,13 +176,11 @@ async fn accepted_and_lost(wish: Durability) -> (usize, usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_10_what_a_replica_has_confirmed_survives_the_loss_of_the_master() {
     let (accepted, lost) = accepted_and_lost(Durability::Replica).await;
-    println!("durability replica: accepted {accepted}, lost {lost}");
     assert_eq!((accepted, lost), (20, 0));
     // Without waiting the same failover may lose what was accepted meanwhile; a replica that goes on still
     // finds what lies in its socket, so that it need not.
     let (accepted, lost) = accepted_and_lost(Durability::None).await;
-    println!("durability none: accepted {accepted}, lost {lost}");
-    assert_eq!(accepted, 40);
+    assert!(accepted == 40 && lost <= accepted, "{accepted}, {lost}");
 }
 
 #[tokio::test]

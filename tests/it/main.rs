@@ -55,6 +55,7 @@ mod store_fence;
 mod store_grants;
 mod store_lane;
 mod store_leases;
+mod store_many;
 mod store_random;
 mod store_server;
 mod store_settle;

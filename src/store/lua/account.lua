@@ -11,7 +11,7 @@ local part, id = load_part(), ARGV[2]
 if load_account(id) then return { 'exists' } end -- guard: account_once
 local acct = { id = id, grants = {}, changed = {}, seq = 0, next_grant = 1 }
 for _, name in ipairs(TOTALS) do acct[name] = 0 end
-touch(PREFIX .. 'part:accounts', PREFIX .. 'part:journal', PREFIX .. 'part:events')
+touch(PREFIX .. 'part:accounts')
 
 -- point of no return
 journal(part, acct, 'open', '', '', {}, '')

@@ -42,7 +42,6 @@ else
   postings = { { 'available', -taken }, { 'debt', -made }, { 'world', amount } }
   trail = ',"taken":"' .. from .. '"'
 end
-touch(PREFIX .. 'part:acts')
 
 -- point of no return
 commit_expiry(part, acct)

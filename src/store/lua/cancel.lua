@@ -12,8 +12,7 @@ if not job then return { 'unknown_job' } end
 if ENDINGS[job.state] then return { 'ended', job.state } end -- guard: cancel_once
 if job.state == 'running' then
   if job.cancel_at > 0 then return { 'cancelling' } end -- guard: cancel_flagged
-  touch(key('stops', job.worker), PREFIX .. 'part:control', key('timeline', job.id), PREFIX .. 'part:deadlines',
-    PREFIX .. 'part:events')
+  touch(key('stops', job.worker), PREFIX .. 'part:control', key('timeline', job.id))
   local until_ms = math.min(job.deadline_at, part.now + tonumber(ARGV[3]))
   -- point of no return
   redis.call('HSET', KEYS[2], 'cancel_at', int(part.now))

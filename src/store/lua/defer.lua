@@ -19,8 +19,7 @@ if state then
   commit_end(part, plan, {})
   return { state }
 end
-touch(KEYS[3], key('timeline', job.id), key('ready', job.stream), key('ready', job.queue .. ':resume'),
-  key('ready', job.queue .. ':' .. job.class), PREFIX .. 'part:due', PREFIX .. 'part:events')
+touch(KEYS[3], key('timeline', job.id))
 local delay = tonumber(ARGV[4])
 local due = part.now + delay
 

@@ -33,8 +33,7 @@ if what == 'freeze' then
 end
 
 if not row then return { 'not_frozen' } end -- guard: clear_frozen
-touch(key('parked', who), PREFIX .. 'part:acts', PREFIX .. 'part:events', PREFIX .. 'part:journal',
-  PREFIX .. 'part:due', PREFIX .. 'part:deadlines')
+touch(key('parked', who), PREFIX .. 'part:acts', PREFIX .. 'part:events', PREFIX .. 'part:journal')
 local parked = redis.call('SRANDMEMBER', key('parked', who), 100)
 local clocks = {}
 for i, id in ipairs(parked) do

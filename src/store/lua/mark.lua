@@ -7,7 +7,6 @@
 -- invariant: nothing reads it.
 
 local part = load_part()
-touch(PREFIX .. 'part:mark')
 
 -- point of no return
 redis.call('SET', PREFIX .. 'part:mark', int(part.now))

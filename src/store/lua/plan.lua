@@ -27,7 +27,6 @@ if amount > 0 then
 end
 acct.max_active = tonumber(ARGV[6])
 local lanes = plan_all_lanes(acct, tonumber(ARGV[14]))
-touch(PREFIX .. 'part:acts')
 
 -- point of no return
 commit_expiry(part, acct)

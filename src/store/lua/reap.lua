@@ -17,7 +17,6 @@ else
   if part.now - part.tick_ms > lease_ms / 2 or part.now < part.reap_after_ms then return { 'away' } end -- guard: reap_away
   lapsed = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. int(part.now), 'LIMIT', 0, 10) -- guard: reap_lapsed
 end
-touch(PREFIX .. 'part:events')
 
 -- point of no return
 for _, worker in ipairs(lapsed) do
@@ -42,7 +41,6 @@ local function take_back(worker, stream, id)
       commit_end(part, plan_end(part, job, { state = 'failed', class = 'lost', capture = 0, absorbed = 0, by = 'reap',
         detail = 'lost' }), { 'token', '', 'takeovers', int(takeovers) })
     else
-      touch(key('timeline', job.id), key('ready', job.queue .. ':resume'), key('ready', job.queue .. ':' .. job.class))
       drop_entry(job)
       redis.call('HSET', key('job', job.id), 'token', '', 'worker', '', 'takeovers', int(takeovers))
       enqueue(job.id, job.queue, (own or job.stage ~= '') and 'resume' or job.class)
@@ -50,7 +48,6 @@ local function take_back(worker, stream, id)
     end
     taken[#taken + 1] = job.id
   elseif mine and job.state == 'queued' then -- read, but never turned into a running job
-    touch(key('ready', job.queue .. ':resume'), key('ready', job.queue .. ':' .. job.class))
     drop_entry(job)
     enqueue(job.id, job.queue, job.stage ~= '' and 'resume' or job.class)
     taken[#taken + 1] = job.id

@@ -66,7 +66,7 @@ end
 if need > 0 then return { 'not_captured', 'unsound' } end -- guard: refund_whole
 acct.refunded, acct.expired = acct.refunded + amount, acct.expired + to_breakage
 uncount(acct, v[5] or '', amount)
-touch(ops, key('timeline', ARGV[2]), PREFIX .. 'part:acts')
+touch(ops, key('timeline', ARGV[2]))
 
 -- point of no return
 commit_expiry(part, acct)

@@ -28,7 +28,7 @@ local batch = tonumber(ARGV[3])
 local ids = redis.call('ZRANGE', KEYS[2], rank, rank + batch - 1)
 local accounts = {}
 for _, id in ipairs(ids) do accounts[#accounts + 1] = load_account(id) end -- a missing one is the audit's
-touch(KEYS[3], PREFIX .. 'part:journal', PREFIX .. 'part:events')
+touch(KEYS[3], PREFIX .. 'part:journal')
 
 -- point of no return
 for _, acct in ipairs(accounts) do write_opening(part, acct, '', round) end

@@ -9,8 +9,6 @@
 -- invariant: every job that is past its deadline ends refunded, whoever died.
 
 local part, batch = load_part(), tonumber(ARGV[6])
-touch(PREFIX .. 'part:events', PREFIX .. 'part:journal', PREFIX .. 'part:acts', PREFIX .. 'part:frozen',
-  PREFIX .. 'part:workers', PREFIX .. 'part:drains', PREFIX .. 'part:reaping')
 local was_set = set_clock_back(part)
 local now, lease_ms = part.now, tonumber(ARGV[3])
 if ARGV[9] == '' and now - part.tick_ms < tonumber(ARGV[2]) / 2 then return { 'recent' } end
@@ -37,7 +35,6 @@ for _, id in ipairs(over) do
     if sound then
       commit_end(part, plan, { 'token', '' })
     else -- nothing was written: one job that does not add up must not keep the others open
-      touch(key('parked', job.account))
       redis.call('ZADD', KEYS[3], int(now + GRACE_MS / 24), id)
       event(part, id, job.account, 'unsound', '')
       redis.call('SADD', key('parked', job.account), id)
@@ -57,9 +54,6 @@ end
 local due = due_members(KEYS[2], now)
 for _, id in ipairs(due) do
   local job = load_job(id)
-  if job then
-    touch(lane_key(job.account, job.queue), key('ready', job.queue .. ':resume'), key('ready', job.queue .. ':' .. job.class))
-  end
   redis.call('ZREM', KEYS[2], id)
   if job and job.state == 'scheduled' and is_frozen(part, job.account) then -- guard: due_frozen
     park(part, job)

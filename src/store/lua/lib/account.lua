@@ -13,7 +13,6 @@ local function load_account(id)
   local v = redis.call('HMGET', key('acct', id), 'available', 'held', 'debt', 'granted', 'captured',
     'expired', 'refunded', 'adjusted', 'seq', 'next_grant', 'state', 'max_active', 'limits', 'caps', 'spent', 'alert')
   if not v[11] then return nil end
-  touch(PREFIX .. 'part:journal', PREFIX .. 'part:events', PREFIX .. 'part:expiries') -- whoever loads it books
   local acct = { id = id, grants = {}, changed = {}, was = v }
   for i, name in ipairs(TOTALS) do acct[name] = tonumber(v[i] or '0') end
   acct.seq, acct.next_grant = tonumber(v[9] or '0'), tonumber(v[10] or '1')

@@ -15,7 +15,12 @@ local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 -- Whole numbers only: tostring() would print 1e+14 from 10^14 on, and %.0f costs many times as much.
 local function int(n) return string.format('%d', n) end
 
+-- A slot on its way to another node refuses a command when one of several keys is not there: asked once,
+-- before anything is read, for a key that never exists, and so for every key of the partition.
+local function check_slot() redis.call('EXISTS', KEYS[1], PREFIX .. 'part:never') end
+
 local function load_part()
+  check_slot()
   local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms', 'frozen',
     'frozen_n', 'halts', 'open')
   local part = {
@@ -44,13 +49,18 @@ local function grant_row(g)
   return g.kind .. '|' .. int(g.remaining) .. '|' .. int(g.pinned) .. '|' .. int(g.expires) .. '|' .. int(g.age)
 end
 
+-- Where the journal stands now. Belongs to the entry that moved it.
+local function write_part(part)
+  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', part.hash, 'last_ms', int(part.now), 'open', part.open)
+end
+
 -- Appends one entry and moves the partition's sequence with it. It is the first write of every
 -- script that books: where it fails, nothing has happened. `postings` is a list of {name, delta};
 -- deltas of 0 are left out; `extra` is JSON text that starts with a comma, or ''. The rows of changed
 -- grants stand in the entry as they are afterwards, so that a store can be rebuilt from its journal.
 local function journal(part, acct, kind, op, job, postings, extra)
+  local seq = part.seq + 1
   acct.seq = acct.seq + 1
-  part.seq = part.seq + 1
   local post = {}
   for _, p in ipairs(postings) do
     if p[2] ~= 0 then post[#post + 1] = '["' .. p[1] .. '",' .. int(p[2]) .. ']' end
@@ -59,14 +69,13 @@ local function journal(part, acct, kind, op, job, postings, extra)
   for id in pairs(acct.changed) do rows[#rows + 1] = '"' .. id .. '":"' .. grant_row(acct.grants[id]) .. '"' end
   table.sort(rows)
   if part.frozen or acct.state == 'frozen' then extra = extra .. ',"frozen":true' end
-  local body = '{"seq":' .. int(part.seq) .. ',"at_ms":' .. int(part.now) .. ',"kind":"' .. kind
+  local body = '{"seq":' .. int(seq) .. ',"at_ms":' .. int(part.now) .. ',"kind":"' .. kind
     .. '","op":' .. cjson.encode(op) .. ',"account":"' .. acct.id .. '","account_seq":' .. int(acct.seq)
     .. ',"job":"' .. job .. '","post":[' .. table.concat(post, ',') .. '],"grants":{' .. table.concat(rows, ',') .. '}' .. extra .. '}'
   local hash = redis.sha1hex(part.hash .. body)
-  redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. int(part.seq), 'b', body, 'h', hash)
-  part.hash = hash
-  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', hash, 'last_ms', int(part.now),
-    'open', part.open)
+  redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. int(seq), 'b', body, 'h', hash)
+  part.seq, part.hash = seq, hash
+  if not part.in_batch then write_part(part) end -- lib/batch.lua does it once, behind the last item
 end
 
 local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }

@@ -10,9 +10,7 @@ local PARK_MS = 60000
 local PARTITION = '*'
 
 local function is_frozen(part, account)
-  local frozen = part.frozen_n > 0 and redis.call('HEXISTS', PREFIX .. 'part:frozen', account) == 1
-  if frozen then touch(key('parked', account), PREFIX .. 'part:due') end -- park comes next
-  return frozen
+  return part.frozen_n > 0 and redis.call('HEXISTS', PREFIX .. 'part:frozen', account) == 1
 end
 
 -- Why an account cannot spend now: the whole partition's reason stands above its own. nil = it can.

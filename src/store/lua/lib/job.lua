@@ -22,9 +22,6 @@ local function load_job(id)
     counted_in = v[19] or '' }
 end
 
-local function obligation_key(job) return key('obligation', job.id .. '-' .. int(job.submissions)) end
-local function touch_obligation(job) touch(obligation_key(job), PREFIX .. 'part:obligations') end
-
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
 -- `o`: state, class (failure class or ''), capture (micro-credits kept), absorbed, reason.
 local function plan_end(part, job, o)
@@ -37,10 +34,6 @@ local function plan_end(part, job, o)
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
   end
   local active = active_key(job.account, job.queue)
-  touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream), active,
-    lane_key(job.account, job.queue), PREFIX .. 'part:deadlines', PREFIX .. 'part:finished', PREFIX .. 'part:deadletters',
-    PREFIX .. 'part:due', PREFIX .. 'part:control', key('stops', job.worker))
-  if job.open_submission == '1' then touch_obligation(job) end
   local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
   return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
     admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
@@ -49,7 +42,7 @@ end
 -- A submission that may still be running at the provider, and billed to us, outlives its job here.
 local function write_obligation(part, job, why)
   local id = job.id .. '-' .. int(job.submissions)
-  redis.call('HSET', obligation_key(job), 'job', job.id, 'submission', int(job.submissions), 'account',
+  redis.call('HSET', key('obligation', id), 'job', job.id, 'submission', int(job.submissions), 'account',
     job.account, 'opened_at', int(part.now), 'why', why, 'work',
     cjson.encode(redis.call('HMGET', key('work', job.id), 'intent', 'handle')))
   redis.call('ZADD', PREFIX .. 'part:obligations', int(part.now), id)

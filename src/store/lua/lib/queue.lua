@@ -72,7 +72,6 @@ local function plan_admit(account, queue, max_active, freed, leaving)
   for _, job in ipairs(redis.call('ZRANGE', lane_key(account, queue), 0, room - 1)) do
     if job ~= leaving then -- guard: ended_stays_ended
       plan.jobs[#plan.jobs + 1] = { id = job, class = redis.call('HGET', key('job', job), 'class') }
-      touch(PREFIX .. 'part:lanes', key('ready', queue .. ':' .. (plan.jobs[#plan.jobs].class or 'low')))
     end
   end
   return plan

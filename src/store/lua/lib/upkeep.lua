@@ -3,8 +3,6 @@
 -- A finished job and everything that hangs on it.
 local function forget_job(id)
   local v = redis.call('HMGET', key('job', id), 'account', 'idem')
-  touch(key('jobs', v[1] or ''), key('idem', (v[1] or '') .. ':' .. (v[2] or '')), key('payload', id), key('work', id),
-    key('timeline', id))
   if v[1] then
     redis.call('ZREM', key('jobs', v[1]), id)
     if v[2] then redis.call('DEL', key('idem', v[1] .. ':' .. v[2])) end
@@ -18,7 +16,6 @@ end
 -- entries would lose these.
 local function forget_worker(worker)
   local pending = 0
-  touch(key('stops', worker))
   for _, queue in ipairs(redis.call('SMEMBERS', PREFIX .. 'part:queues')) do
     for _, class in ipairs({ 'resume', 'high', 'normal', 'low' }) do
       local stream = key('ready', queue .. ':' .. class)

@@ -253,7 +253,7 @@ impl Line {
         let mut injected = 0;
         loop {
             let reply = self.run(&script.watched, words, injected + 1).await?;
-            let Some(at) = wire::error(&reply).as_deref().and_then(scripts::fault) else {
+            let Some(at) = scripts::fault(&reply) else {
                 break; // it came to its end before that call: it writes nothing
             };
             injected += 1;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sha1::{Digest, Sha1};
 
-/// Counts the calls of a script. The last argument says at which one an error is put in; 0 = at none.
+/// Counts the calls of a script. The last argument says from which one on they are errors; 0 = none.
 const PROLOGUE: &str = r"
 local real, stop_at, calls, given = redis, tonumber(ARGV[#ARGV]), {}, {}
 for i = 1, #ARGV - 1 do given[i] = ARGV[i] end
@@ -17,7 +17,7 @@ local function counted(how)
     for i = 2, #call do call[i] = string.sub(type(call[i]) == 'number' and string.format('%.17g', call[i]) or call[i], 1, 80) end
     if not WRITES_NOT[call[2]] then call[1] = real.call('TYPE', call[2] == 'XREADGROUP' and call[9] or call[2] == 'XGROUP' and call[4] or call[3]).ok end
     calls[#calls + 1] = { call[1], unpack(call, 2) }
-    if #calls == stop_at then error({ err = 'FAULT ' .. call[2] }) end
+    if stop_at > 0 and #calls >= stop_at then error({ err = 'FAULT ' .. call[2] }) end
     return real[how](...)
   end
 end
@@ -76,9 +76,10 @@ impl Scripts {
     }
 }
 
-/// The command at which an error was put in, where this is such an error.
-pub(super) fn fault(error: &str) -> Option<String> {
-    let rest = error.strip_prefix("FAULT ")?;
+/// The first command that was an error, where one was: the script's own end, or an item's answer.
+pub(super) fn fault(reply: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(reply).into_owned();
+    let (_, rest) = text.split_once("FAULT ")?;
     rest.split_whitespace().next().map(str::to_owned)
 }
 

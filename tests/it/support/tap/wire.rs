@@ -76,12 +76,6 @@ fn number(head: &[u8]) -> i64 {
     text.trim().parse().expect("a number")
 }
 
-/// The text of a reply that is an error.
-pub(super) fn error(reply: &[u8]) -> Option<String> {
-    let text = reply.strip_prefix(b"-")?;
-    Some(String::from_utf8_lossy(text).trim().to_owned())
-}
-
 /// Takes a pair apart whose first half is a text: the text, and the second half as it came.
 pub(super) fn unwrap(reply: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let rest = reply.strip_prefix(b"*2\r\n")?;
