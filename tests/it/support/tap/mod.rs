@@ -31,6 +31,8 @@ pub(crate) struct Way {
     pub(crate) script: String,
     /// The first word of the reply.
     pub(crate) reply: String,
+    /// Jobs that the one call was about.
+    pub(crate) items: usize,
     /// Calls of the script at which an error was put in, one run each.
     pub(crate) injected: usize,
     /// The keys that were declared.
@@ -272,6 +274,7 @@ impl Line {
         self.house.notes.note(&Way {
             script: script.name,
             reply: wire::first_word(&reply),
+            items: wire::rows(&reply).unwrap_or(1),
             injected,
             keys: keys
                 .map(|key| String::from_utf8_lossy(key).into_owned())

@@ -93,3 +93,10 @@ pub(super) fn first_word(reply: &[u8]) -> String {
         .filter(|line| !line.starts_with(['*', '$']));
     words.map(str::to_owned).next().unwrap_or_default()
 }
+
+/// How many lists a reply is a list of.
+pub(super) fn rows(reply: &[u8]) -> Option<usize> {
+    let end = reply.iter().position(|byte| *byte == b'\n')? + 1;
+    let is_list_of_lists = reply.starts_with(b"*") && reply[end..].starts_with(b"*");
+    is_list_of_lists.then(|| usize::try_from(number(&reply[..end])).ok())?
+}
