@@ -28,6 +28,7 @@
 //! - No credential is ever held by the client that fetches outputs ([`media`]).
 //! - There is no second store and no trait for one: tests run on a real Redis.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dev;

@@ -167,6 +167,10 @@ registry! {
     QUEUE_ACT = "queue";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
+    KEY_CREATE = "key_create";
+    KEY_ROTATE = "key_rotate";
+    KEY_REVOKE = "key_revoke";
+    KEY_USED = "key_used";
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom: a module's level; imports go to a lower level only.
-const LEVELS: [(&str, u32); 12] = [
+const LEVELS: [(&str, u32); 13] = [
     ("domain", 0),
     ("provider", 1),
     ("media", 1),
@@ -16,6 +16,7 @@ const LEVELS: [(&str, u32); 12] = [
     ("config", 3),
     ("telemetry", 3),
     ("dev", 4),
+    ("api", 4),
     ("cli", 5),
     ("main", 6),
 ];

@@ -82,6 +82,10 @@ pub(in crate::cli) enum Kind {
     UnknownWorker,
     /// No file describes a provider of this name.
     UnknownProvider,
+    /// No API key of this id.
+    UnknownKey,
+    /// The API key was revoked.
+    KeyRevoked,
     /// The account is closed.
     AccountClosed,
     /// The account or its partition stands still until an operator clears it.
@@ -187,6 +191,8 @@ impl Kind {
             Self::UnknownQueue => "unknown_queue",
             Self::UnknownWorker => "unknown_worker",
             Self::UnknownProvider => "unknown_provider",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyRevoked => "key_revoked",
             Self::AccountClosed => "account_closed",
             Self::Frozen => "frozen",
             Self::NotFrozen => "not_frozen",
@@ -260,11 +266,13 @@ impl Kind {
             | Self::UnknownQueue
             | Self::UnknownWorker
             | Self::UnknownPayment
-            | Self::UnknownProvider => Exit::NotFound,
+            | Self::UnknownProvider
+            | Self::UnknownKey => Exit::NotFound,
             Self::AccountClosed
             | Self::Frozen
             | Self::NotFrozen
             | Self::KeyMismatch
+            | Self::KeyRevoked
             | Self::QuoteExpired
             | Self::AboveMax
             | Self::Insufficient
