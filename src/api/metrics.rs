@@ -141,7 +141,9 @@ impl Metrics {
         };
         let mut counted = self.counted();
         // Methods are the caller's words: only those that a route can have are told apart.
-        let method = if path == "-" { "-" } else { method.as_str() };
+        let known = [Method::GET, Method::HEAD, Method::POST];
+        let method = known.iter().find(|known| *known == method);
+        let method = method.map_or("-", |method| method.as_str());
         let key = (method.to_owned(), path.to_owned(), class);
         counted.requests.entry(key).or_default().add(took);
     }

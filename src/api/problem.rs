@@ -143,7 +143,7 @@ kinds! {
         "Wait until `until`, or raise the cap.";
     /// The ceiling is above what the producer would pay.
     AboveMax = "above_max", UNPROCESSABLE_ENTITY, "The ceiling is above the maximum given",
-        "Raise `max_credits` to `ceiling_ucr`, or ask for less.";
+        "Raise `max_ucr` to `ceiling_ucr`, or ask for less.";
     /// The account is closed.
     AccountClosed = "account_closed", CONFLICT, "The account is closed",
         "Open it again, or use another.";
