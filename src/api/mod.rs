@@ -197,7 +197,6 @@ async fn never_sniffed(mut response: Response) -> Response {
     response
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Problem::new(Kind::Internal, Kind::Internal.title()).into_response()

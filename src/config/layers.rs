@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Audit, Dev, Journal, Media, Plan, Provider, Queue, Redis, Rewards, Settings, Store,
-    Worker,
+    Accounts, Api, Audit, Dev, Durability, Journal, Media, Plan, Provider, Queue, Redis, Rewards,
+    Settings, Store, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;
@@ -338,11 +338,13 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
             "store" => unknown_keys::<Store>(section, table),
             "journal" => unknown_keys::<Journal>(section, table),
             "audit" => unknown_keys::<Audit>(section, table),
+            "durability" => unknown_keys::<Durability>(section, table),
             "accounts" => unknown_keys::<Accounts>(section, table),
             "rewards" => unknown_keys::<Rewards>(section, table),
             "plans" => unknown_in_each::<Plan>(section, table),
             "worker" => unknown_keys::<Worker>(section, table),
             "retry" => unknown_keys::<Policy>(section, table),
+            "api" => unknown_keys::<Api>(section, table),
             "media" => unknown_keys::<Media>(section, table),
             "dev" => unknown_keys::<Dev>(section, table),
             "queues" => unknown_in_each::<Queue>(section, table),

@@ -103,6 +103,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
         store,
+        durability,
         accounts: _,
         rewards,
         plans: _,
@@ -126,6 +127,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::new("store.max_active", store.max_active.into(), 1, 100_000),
         Bound::new("store.retention_days", store.retention_days, 1, 365),
         Bound::new("store.dead_letter_days", store.dead_letter_days, 1, 365),
+        Bound::time("durability.timeout_ms", durability.timeout_ms),
         Bound::time("store.quote_ttl_ms", store.quote_ttl_ms),
         Bound::new(
             "store.payload_max_bytes",

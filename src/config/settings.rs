@@ -23,6 +23,8 @@ pub struct Settings {
     pub redis: Redis,
     /// Limits of the store.
     pub store: Store,
+    /// What operations wait for.
+    pub durability: Durability,
     /// What new accounts begin with.
     pub accounts: Accounts,
     /// Credits that accounts get by themselves.
@@ -99,6 +101,36 @@ pub struct Store {
     pub obligation_watch_ms: u64,
     /// Share of the store's memory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
+}
+
+/// `[durability]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Durability {
+    /// For credit that was paid for.
+    pub grants: Wish,
+    /// For refunds, adjustments and clawbacks.
+    pub refunds: Wish,
+    /// For submissions.
+    pub submits: Wish,
+    /// For settlements.
+    pub settlements: Wish,
+    /// Longest wait, ms.
+    pub timeout_ms: u64,
+}
+
+/// What an operation waits for before it is called accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// Nothing more than the server's answer.
+    None,
+    /// A replica.
+    Replica,
+    /// The server's disk.
+    Fsync,
+    /// What the server has to offer.
+    Strongest,
 }
 
 /// `[accounts]`

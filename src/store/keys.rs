@@ -121,17 +121,8 @@ impl Keys {
         self.key("timeline", job.as_str())
     }
 
-    /// Set: an account's jobs in a queue that are ready, running or deferred.
-    pub(super) fn active(&self, account: &AccountId, queue: &str) -> String {
-        self.key("active", &format!("{account}:{queue}"))
-    }
-
-    /// Sorted set: an account's jobs in a queue that wait for one of its active ones to end.
-    pub(super) fn lane(&self, account: &AccountId, queue: &str) -> String {
-        self.key("lane", &format!("{account}:{queue}"))
-    }
-
-    /// The same for a member of the lanes index, `<account>:<queue>`.
+    /// Sorted set: an account's jobs in a queue that wait for one of its active ones to end. A member of
+    /// the lanes index is `<account>:<queue>`.
     pub(super) fn lane_of(&self, member: &str) -> String {
         self.key("lane", member)
     }
