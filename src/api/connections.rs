@@ -37,7 +37,7 @@ const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
 
 /// What is said to a connection for which there is no room.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\
-Content-Type: application/problem+json\r\nContent-Length: 126\r\n\r\n\
+Content-Type: application/problem+json\r\nContent-Length: 127\r\n\r\n\
 {\"type\":\"/problems/overloaded\",\"title\":\"The server has as much to do as it takes\",\"status\":503,\"detail\":\"too many connections\"}";
 
 /// How long a connection may take for what.
