@@ -1,5 +1,6 @@
 //! One integration binary: modules by promise and by part of the house.
 
+mod api;
 mod catalogue;
 mod chaos;
 mod cli;
