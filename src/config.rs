@@ -20,7 +20,7 @@ pub use layers::{Flag, Origin};
 pub use schema::{FileKind, schema};
 pub use settings::{
     Accounts, Audit, Dev, Durability, Journal, Media, Period, Plan, Provider, Queue, Redis,
-    Rewards, Settings, Store, Wish, Worker,
+    Rewards, Settings, Store, Webhooks, Wish, Worker,
 };
 
 use crate::domain::catalogue::Catalogue;

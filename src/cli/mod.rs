@@ -26,6 +26,7 @@ mod request;
 mod serve;
 mod simulate;
 mod submit;
+mod webhook;
 mod worker;
 
 use std::ffi::OsString;
@@ -105,6 +106,8 @@ enum Command {
     Hold(hold::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     #[command(subcommand)]
     Provider(provider::Command),
     #[command(subcommand)]
@@ -256,6 +259,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Dead(_)
         | Command::Hold(_)
         | Command::Worker(_)
+        | Command::Webhook(_)
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Audit(_)
@@ -288,6 +292,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Dead(command) => dead::run(call, command).await,
             Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Webhook(command) => webhook::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,

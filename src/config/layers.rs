@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::settings::{
     Accounts, Audit, Dev, Durability, Journal, Media, Plan, Provider, Queue, Redis, Rewards,
-    Settings, Store, Worker,
+    Settings, Store, Webhooks, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;
@@ -338,6 +338,7 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
             "store" => unknown_keys::<Store>(section, table),
             "journal" => unknown_keys::<Journal>(section, table),
             "audit" => unknown_keys::<Audit>(section, table),
+            "webhooks" => unknown_keys::<Webhooks>(section, table),
             "durability" => unknown_keys::<Durability>(section, table),
             "accounts" => unknown_keys::<Accounts>(section, table),
             "rewards" => unknown_keys::<Rewards>(section, table),

@@ -23,6 +23,7 @@ mod keys;
 mod many;
 mod obligations;
 mod pages;
+mod prune;
 mod queues;
 mod redrive;
 mod reply;
@@ -36,6 +37,7 @@ mod upkeep;
 mod usage;
 mod views;
 mod wake;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -77,6 +79,10 @@ pub use upkeep::{RoundOutcome, TrimOutcome};
 pub use usage::ServerUsage;
 pub use views::{JobFilter, JobView, TimelineEvent, WorkerView};
 pub use wake::Waker;
+pub use webhooks::{
+    CreateEndpoint, DeadMessage, DeadMessages, Delivery, EndpointAct, EndpointActOutcome,
+    EndpointCreated, EndpointView, Happened, Redelivered, ReportOutcome, Reported, Sending, Tried,
+};
 
 use connection::Connections;
 use keys::Keys;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 compile_error!("lua-from-disk is for scripts/mutate-lua: a release carries its own scripts");
 
 use super::error::Error;
+use super::prune;
 
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
@@ -19,6 +20,7 @@ const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
+const HOOKS: &str = include_str!("lua/lib/hooks.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
@@ -110,14 +112,15 @@ fn source(name: &str, carried: &'static str) -> Cow<'static, str> {
     }
 }
 
-/// Puts the shebang first, then the shared files, then the body. `flags` replaces the body's own.
+/// Puts the shebang first, then what the body needs of the shared files, then the body. `flags` replaces the
+/// body's own shebang.
 fn assemble(body: &str, flags: Option<&str>) -> String {
     let (shebang, rest) = body.split_once('\n').unwrap_or((body, ""));
     let uses = rest
         .lines()
         .find_map(|line| line.strip_prefix("-- uses: "))
         .unwrap_or("base");
-    let mut text = flags.unwrap_or(shebang).to_owned();
+    let mut text = String::new();
     for part in uses.split(", ") {
         text.push('\n');
         text.push_str(&match part {
@@ -131,6 +134,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "operation" => source("lib/operation", OPERATION),
             "frozen" => source("lib/frozen", FROZEN),
             "hold" => source("lib/hold", HOLD),
+            "hooks" => source("lib/hooks", HOOKS),
             "opening" => source("lib/opening", OPENING),
             "queue" => source("lib/queue", QUEUE),
             "job" => source("lib/job", JOB),
@@ -139,9 +143,8 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             _ => source("lib/base", BASE),
         });
     }
-    text.push('\n');
-    text.push_str(rest);
-    text
+    let (shebang, shared) = (flags.unwrap_or(shebang), prune::needed(&text, rest));
+    format!("{shebang}\n{shared}\n{rest}")
 }
 
 fn script(name: &'static str, carried: &'static str, flags: Option<&str>) -> Script {
@@ -205,6 +208,11 @@ registry! {
     LOOK_JOBS = "look_jobs";
     LOOK_QUEUES = "look_queues";
     QUEUE_ACT = "queue";
+    HOOK_CREATE = "hook_create";
+    HOOK_SET = "hook_set";
+    HOOK_CLAIM = "hook_claim";
+    HOOK_REPORT = "hook_report";
+    HOOK_REDELIVER = "hook_redeliver";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
 }

@@ -260,3 +260,21 @@ async fn failures_and_steps_of_one_call_have_answers_of_their_own() {
     assert_sound(&store).await;
     assert_tallies(&store).await;
 }
+
+#[tokio::test]
+async fn the_room_of_a_partition_counts_the_jobs_of_the_same_call() {
+    let room = meterline::store::Options {
+        queue_room: 3,
+        ..options()
+    };
+    let store = store_with(room).await.at(T0);
+    let acme = funded(&store, "acme", 100).await;
+    accept(&store, &job_for(&store, &acme, 1)).await;
+    let jobs: Vec<_> = (0..4).map(|_| job_for(&store, &acme, 1)).collect();
+    let answers = store.submit_many(&jobs).await;
+    let accepted: Vec<_> = answers.iter().map(held).collect();
+    assert_eq!(accepted, [Some(false), Some(false), None, None]);
+    let full = SubmitOutcome::Refused(SubmitRefusal::QueueFull);
+    assert_eq!(answers[2].as_ref().expect("an answer"), &full);
+    assert_sound(&store).await;
+}

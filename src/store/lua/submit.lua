@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds the ceilings of jobs and queues them: each job both or neither, whatever the others get.
--- uses: base, account, calendar, caps, hold, queue, acts, frozen, admission, batch
+-- uses: base, account, calendar, caps, hold, queue, acts, frozen, admission, batch, hooks
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2 queue_ttl_ms  3 max_active (default)  4 open jobs at most (this partition)
 --      5 lane at most  6.. seventeen of each job: account, job, fingerprint, ceiling_ucr, tool, queue, class,
@@ -35,7 +35,7 @@ local function submit(at)
   local quoted_until = quote ~= '' and tonumber(redis.call('HGET', key('quote', quote), 'expires_at') or '0') or math.huge
   if quoted_until <= part.now then return { 'quote_expired' } end -- guard: quote_alive
   if max ~= '' and need > tonumber(max) then return { 'above_max', ceiling } end -- guard: max_credits
-  local r = { account = account, job = id, queue = queue, class = class, need = need, delay = tonumber(delay),
+  local r = { account = account, job = id, queue = queue, class = class, need = need, ceiling = ceiling, delay = tonumber(delay),
     ttl = ttl, max_active = max_active, open_max = open_max, lane_max = lane_max }
   local refusal = plan_admission(part, acct, r)
   if refusal then return refusal end

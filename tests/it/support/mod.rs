@@ -7,6 +7,7 @@ pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
 pub(crate) mod tap;
+pub(crate) mod webhooks;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -11,10 +11,8 @@ local function each_item(part, first, size, act)
   local before = part.seq
   part.in_batch = true
   for at = first, #ARGV, size do
-    local seq, open = part.seq, part.open
     local sound, answer = pcall(act, at)
     if not sound then
-      if part.seq == seq then part.open = open end -- what has no entry is not counted
       answer = { 'error', type(answer) == 'table' and answer.err or tostring(answer) }
     end
     answers[#answers + 1] = answer
