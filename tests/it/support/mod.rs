@@ -6,6 +6,7 @@ mod money;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
+pub(crate) mod tap;
 pub(crate) mod webhooks;
 
 use std::sync::LazyLock;
@@ -42,7 +43,8 @@ pub(crate) fn plain_redis() -> RedisOptions {
 
 /// An empty database of the process's own server.
 pub(crate) fn fresh_url() -> String {
-    REDIS.url_of_database(DATABASE.fetch_add(1, Ordering::Relaxed))
+    let database = DATABASE.fetch_add(1, Ordering::Relaxed);
+    tap::around(&REDIS, database)
 }
 
 /// The settings that tests use: short clocks, one partition.
