@@ -15,7 +15,7 @@ use crate::support::tap::{READS, Way, noun, scripts};
 const EXACT_MAX: u64 = 1 << 53;
 
 /// Modules that are about something else than the store, live by real time, or would start this one again.
-const NO_SCENARIOS: [&str; 30] = [
+const NO_SCENARIOS: [&str; 33] = [
     "catalogue",
     "chaos",
     "cli",
@@ -45,11 +45,14 @@ const NO_SCENARIOS: [&str; 30] = [
     "simulator",
     "store_random",
     "tidy",
+    "webhooks_delivery",
+    "webhooks_guard",
+    "webhooks_house",
     "worker",
 ];
 
 /// Tests that go the same few ways thousands of times, take the time, or are about the server's own words.
-const NOT_THESE: [&str; 10] = [
+const NOT_THESE: [&str; 11] = [
     "durability::promise_10_what_a_replica_has_confirmed_survives_the_loss_of_the_master",
     "durability::what_is_paid_is_on_the_disk_where_the_server_can_say_so",
     "journal::promise_01_the_books_are_right_over_months_of_rounds_and_trims",
@@ -60,6 +63,7 @@ const NOT_THESE: [&str; 10] = [
     "queues::a_queue_that_goes_on_wakes_waiting_workers_at_once",
     "worker_wakes::an_idle_worker_hears_of_a_job_in_any_partition_and_queue_again_and_again",
     "store_submit::promise_01_a_thousand_jobs_race_for_credit_for_a_hundred",
+    "webhooks_store::a_dead_endpoint_with_ten_thousand_endings_does_not_fill_the_store",
 ];
 
 /// What the commands that write do to a key: its type.

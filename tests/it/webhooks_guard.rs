@@ -188,9 +188,10 @@ async fn an_answer_without_end_is_left_and_a_silent_one_is_given_up() {
     tokio::spawn(async move { axum::serve(listener, router).await });
     let mut short = limits();
     short.total = std::time::Duration::from_millis(500);
-    let poster = Poster::new(short, networks(&["127.0.0.0/8"]));
-    let endless = post(&poster, &format!("http://{address}/endless")).await;
+    let patient = Poster::new(limits(), networks(&["127.0.0.0/8"]));
+    let endless = post(&patient, &format!("http://{address}/endless")).await;
     assert_eq!(endless, Answer::Taken { status: 200 });
+    let poster = Poster::new(short, networks(&["127.0.0.0/8"]));
     assert_eq!(
         why(post(&poster, &format!("http://{address}/silent")).await),
         "timeout"

@@ -26,7 +26,7 @@ elseif act == 'disable' then
 elseif act == 'remove' then
   redis.call('SREM', key('hooks', account), endpoint)
   redis.call('ZREM', KEYS[8], endpoint)
-  redis.call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
+  redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7])
   index_hooks(account)
 elseif act == 'rotate' then
   redis.call('HSET', KEYS[2], 'secret', ARGV[6], 'old_secret', v[3], 'old_until', int(part.now + tonumber(ARGV[7])))
