@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
+use super::connection::Line;
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{Error, Store};
@@ -70,8 +71,9 @@ impl Store {
         args: Vec<String>,
     ) -> Result<Vec<Result<Reply, Error>>, Error> {
         let keys = [self.keys(partition)?.meta()];
-        let args = [shared, &args].concat();
-        self.run(script, &keys, &args).await?.answers()
+        let args: [&[String]; 2] = [shared, &args];
+        let asked = self.run_on(Line::Words, script, &keys, &args);
+        asked.await?.answers()
     }
 }
 
