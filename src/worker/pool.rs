@@ -222,7 +222,12 @@ impl Pool {
             .slots
             .iter()
             .zip(&permits)
-            .map(|((queue, _), slots)| (queue.clone(), free(slots) as u32))
+            .map(|((queue, _), slots)| {
+                (
+                    queue.clone(),
+                    u32::try_from(free(slots)).unwrap_or(u32::MAX),
+                )
+            })
             .collect();
         let (store, worker) = (self.house.store.clone(), self.house.identity.at(partition));
         let lease_ms = self.house.options.lease_ms;
@@ -363,49 +368,5 @@ impl Pool {
             };
             self.errands.push(errand.boxed());
         }
-    }
-}
-
-impl House {
-    /// This worker is dead in a partition: its jobs there belong to others, it goes on as a new one.
-    pub(super) fn lost(&self, partition: u16, worker: &str) {
-        tracing::warn!(
-            worker,
-            partition,
-            "worker {worker} was taken for dead, going on as a new one"
-        );
-        self.running.stop_dead(partition, worker);
-        self.identity.renew(partition, worker);
-    }
-
-    fn news(&self) -> std::sync::MutexGuard<'_, Vec<News>> {
-        self.news
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn take_news(&self) -> Vec<News> {
-        std::mem::take(&mut *self.news())
-    }
-
-    /// Says where the pool has to look.
-    pub(super) fn tell(&self, news: News) {
-        self.news().push(news);
-        self.stirred.notify_one();
-    }
-
-    fn hand_backs(&self) -> std::sync::MutexGuard<'_, Vec<u16>> {
-        self.hand_back
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn take_hand_backs(&self) -> Vec<u16> {
-        std::mem::take(&mut *self.hand_backs())
-    }
-
-    pub(super) fn ask_hand_back(&self, partition: u16) {
-        self.hand_backs().push(partition);
-        self.look_again.notify_one();
     }
 }
