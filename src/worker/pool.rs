@@ -59,6 +59,8 @@ struct Pool {
     errands: Errands,
     /// Partitions with an errand under way.
     busy: BTreeSet<u16>,
+    /// Busy ones that something was heard of meanwhile: the claim under way may have looked before it came.
+    heard: BTreeSet<u16>,
     /// By partition and queue (as in `slots`): whether there may be a job that nobody has been told of.
     /// Not where the last claim got less than it asked for and nothing new was heard of since.
     untapped: Vec<Vec<bool>>,
@@ -112,6 +114,7 @@ impl Pool {
             claims: 0,
             errands: Errands::new(),
             busy: BTreeSet::new(),
+            heard: BTreeSet::new(),
             cursors: Cursors::new(),
             everywhere_at: Instant::now(),
             unasked: (0..partitions).collect(),
@@ -132,9 +135,7 @@ impl Pool {
         self.hand_back_lost_claims();
         if Instant::now() >= self.everywhere_at {
             self.everywhere_at = Instant::now() + CLAIM_AT_LEAST_EVERY;
-            self.untapped
-                .iter_mut()
-                .for_each(|queues| queues.fill(true));
+            (0..self.house.store.partitions()).for_each(|partition| self.look_in(partition));
         }
         let partitions = self.house.store.partitions();
         let start = rand::random_range(0..partitions.max(1));
@@ -177,6 +178,9 @@ impl Pool {
     fn look_in(&mut self, partition: u16) {
         if let Some(queues) = self.untapped.get_mut(usize::from(partition)) {
             queues.fill(true);
+        }
+        if self.busy.contains(&partition) {
+            self.heard.insert(partition);
         }
     }
 
@@ -283,6 +287,9 @@ impl Pool {
                     let _ = self.house.claiming.set(());
                 }
             }
+        }
+        if self.heard.remove(&partition) {
+            self.look_in(partition);
         }
     }
 
