@@ -17,8 +17,10 @@ impl Store {
         if let Some(refused) = self.refused_unasked(job).await {
             return refused;
         }
-        self.check_admission().await?;
-        let reply = self.gathered(Kind::Submit, submit_item(job)).await;
+        let reply = match self.check_admission().await {
+            Ok(()) => self.gathered(Kind::Submit, submit_item(job)).await,
+            Err(error) => Err(error),
+        };
         self.submit_outcome(job, reply).await
     }
 
