@@ -1,5 +1,9 @@
 //! The store's scripts as the store puts them together, and each with its calls counted.
 
+/// The store's own way to leave out what a script does not reach.
+#[path = "../../../../src/store/prune.rs"]
+mod prune;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -109,13 +113,11 @@ pub(crate) fn bodies() -> Vec<(String, String)> {
 fn assemble(body: &str, flags: &str) -> String {
     let (_, rest) = body.split_once('\n').expect("a shebang");
     let uses = rest.lines().find_map(|line| line.strip_prefix("-- uses: "));
-    let mut text = flags.to_owned();
+    let mut text = String::new();
     for part in uses.unwrap_or("base").split(", ") {
         let path = folder().join(format!("lib/{part}.lua"));
         text.push('\n');
         text.push_str(&std::fs::read_to_string(path).expect("a shared file"));
     }
-    text.push('\n');
-    text.push_str(rest);
-    text
+    format!("{flags}\n{}\n{rest}", prune::needed(&text, rest))
 }
