@@ -19,6 +19,8 @@ mod jobs;
 mod man;
 mod obligation;
 mod output;
+mod postgres;
+mod projector;
 mod provider;
 mod queue;
 mod quote;
@@ -105,6 +107,8 @@ enum Command {
     Hold(hold::Command),
     #[command(subcommand)]
     Worker(worker::Command),
+    #[command(subcommand)]
+    Postgres(postgres::Command),
     #[command(subcommand)]
     Provider(provider::Command),
     #[command(subcommand)]
@@ -256,6 +260,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Dead(_)
         | Command::Hold(_)
         | Command::Worker(_)
+        | Command::Postgres(_)
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Audit(_)
@@ -288,6 +293,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Dead(command) => dead::run(call, command).await,
             Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Postgres(command) => postgres::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,

@@ -23,11 +23,14 @@ use crate::worker::{Drained, Outputs, Worker, WorkerOptions};
 const EXAMPLES: &str = "Examples:
   meterline serve
   meterline serve --role worker --slots image=4,video=2 --artifacts /srv/outputs
+  meterline serve --role projector
   meterline serve --config config/dev --provider-url sim=http://127.0.0.1:9100";
 
 /// Run jobs until told to stop
 ///
-/// Prints `ready worker=<id>` on stderr once it claims. SIGTERM, SIGINT or `worker drain`: it claims
+/// The role `projector` writes history to Postgres (`postgres.url`) and prints `ready projector`; `all`
+/// does so too where that is set. A worker
+/// prints `ready worker=<id>` on stderr once it claims. SIGTERM, SIGINT or `worker drain`: it claims
 /// nothing more, hands over what others can go on with, waits for requests that are under way, says
 /// what became of its jobs and exits with 0 (with 1 where time was up and jobs were left). A second
 /// signal ends it at once, with 1, and others take its jobs over when its lease has lapsed.
@@ -58,6 +61,8 @@ enum Role {
     All,
     /// Runs jobs.
     Worker,
+    /// Writes history to Postgres.
+    Projector,
 }
 
 fn slot(text: &str) -> Result<(String, u32), String> {
@@ -83,6 +88,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             .slots
             .retain(|queue, _| named(queue));
     }
+    if args.role == Role::Projector {
+        return super::projector::run(&house).await;
+    }
     let providers = config::providers(&house)?;
     let outputs = outputs(house.settings())?;
     // From here on a signal is an order, also while the store is still being reached.
@@ -92,9 +100,11 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Done),
     };
     warn_of_the_server(&store).await?;
-    match args.role {
-        Role::All | Role::Worker => {}
-    }
+    super::projector::hold_trimming(&house, &store).await?;
+    let history = match args.role {
+        Role::All => super::projector::History::start(&house, &store),
+        Role::Worker | Role::Projector => super::projector::History::none(),
+    };
     let worker = Worker::start(
         store.clone(),
         providers,
@@ -113,6 +123,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         () = told_to_stop(&worker, &mut signals) => {}
     }
     audit.stop().await;
+    history.stop().await;
     let exit = leave(worker, &mut signals).await;
     drop(health_file);
     Ok(exit)

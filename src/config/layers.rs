@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Audit, Dev, Journal, Media, Plan, Provider, Queue, Redis, Rewards, Settings, Store,
+    Accounts, Audit, Dev, Journal, Media, Plan, Postgres, Provider, Queue, Redis, Rewards, Settings, Store,
     Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
@@ -335,6 +335,7 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
         };
         found.extend(match section.as_str() {
             "redis" => unknown_keys::<Redis>(section, table),
+            "postgres" => unknown_keys::<Postgres>(section, table),
             "store" => unknown_keys::<Store>(section, table),
             "journal" => unknown_keys::<Journal>(section, table),
             "audit" => unknown_keys::<Audit>(section, table),

@@ -159,6 +159,8 @@ registry! {
     ROUND = "round";
     TRIM = "trim";
     FORGET_ACTS = "forget_acts";
+    HISTORY = "history";
+    RESTORE = "restore";
     AUDIT = "audit";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_INDEX = "look_index";
