@@ -58,14 +58,27 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 }
 
 fn text(lags: &[Lag]) -> String {
-    let mut shown = table(&["partition", "store", "history", "behind", "written by", "wrong"]);
+    let mut shown = table(&[
+        "partition",
+        "store",
+        "history",
+        "behind",
+        "written by",
+        "wrong",
+    ]);
     for lag in lags {
         shown.add_row([
             lag.partition.to_string(),
             lag.store_seq.to_string(),
-            lag.history_seq.map_or("-".to_owned(), |seq| seq.to_string()),
+            lag.history_seq
+                .map_or("-".to_owned(), |seq| seq.to_string()),
             lag.behind.to_string(),
-            if lag.has_writer { "a projector" } else { "nobody" }.to_owned(),
+            if lag.has_writer {
+                "a projector"
+            } else {
+                "nobody"
+            }
+            .to_owned(),
             lag.wrong.clone().unwrap_or_default(),
         ]);
     }

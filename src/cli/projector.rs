@@ -26,7 +26,8 @@ impl From<Error> for Failure {
 /// Writes history until a signal.
 pub(super) async fn run(house: &House) -> Result<Exit, Failure> {
     if house.settings().postgres.address().is_none() {
-        let message = "there is no Postgres to write to: set postgres.url (METERLINE__POSTGRES__URL)";
+        let message =
+            "there is no Postgres to write to: set postgres.url (METERLINE__POSTGRES__URL)";
         return Err(Failure::new(Kind::Usage, message));
     }
     let mut signals = Signals::new()?;

@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Audit, Dev, Journal, Media, Plan, Postgres, Provider, Queue, Redis, Rewards, Settings, Store,
-    Worker,
+    Accounts, Audit, Dev, Journal, Media, Plan, Postgres, Provider, Queue, Redis, Rewards,
+    Settings, Store, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;

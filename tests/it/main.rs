@@ -14,6 +14,7 @@ mod freeze;
 mod handover;
 mod handover_restart;
 mod handover_store;
+mod history;
 mod hostile;
 mod journal;
 mod late;

@@ -58,7 +58,10 @@ impl Batch<'_> {
         let (epoch, seq) = (signed(head.epoch), signed(head.seq));
         let (was, hash_was) = (signed(self.before.seq), &self.before.hash);
         let moved = to
-            .execute(sql, &[&epoch, &seq, &head.hash, &self.number(), &was, hash_was])
+            .execute(
+                sql,
+                &[&epoch, &seq, &head.hash, &self.number(), &was, hash_was],
+            )
             .await?;
         if moved == 1 {
             Ok(())
@@ -274,7 +277,9 @@ impl Batch<'_> {
         let number = self.number();
         to.execute(
             sql,
-            &[&number, &accounts, &ops, &seqs, &kinds, &amounts, &payments, &answers],
+            &[
+                &number, &accounts, &ops, &seqs, &kinds, &amounts, &payments, &answers,
+            ],
         )
         .await?;
         Ok(())

@@ -56,7 +56,10 @@ impl fmt::Display for Broken {
                 write!(out, "entry {from} is missing in store and history")
             }
             Self::Gap { from, to } => {
-                write!(out, "entries {from} to {to} are missing in store and history")
+                write!(
+                    out,
+                    "entries {from} to {to} are missing in store and history"
+                )
             }
             Self::Unreadable { id } => write!(out, "entry {id} of the store cannot be read"),
         }
@@ -201,7 +204,10 @@ mod tests {
         assert_eq!(forked, Err(Broken::Forked { seq: 5 }));
         for store in [end(1, 4, "h4"), end(1, 0, "")] {
             let broken = judge(&history, &store).unwrap_err();
-            assert!(broken.to_string().starts_with("history is ahead: "), "{broken}");
+            assert!(
+                broken.to_string().starts_with("history is ahead: "),
+                "{broken}"
+            );
         }
         let restoring = JournalHead {
             epoch: None,

@@ -49,7 +49,9 @@ pub async fn lags(store: &Store, url: &SecretString) -> Result<Vec<Lag>, Error> 
             history_seq: head.map(|head| head.seq),
             behind: end.seq.saturating_sub(from.seq),
             has_writer: row.get(0),
-            wrong: chain::judge(&from, &end).err().map(|broken| broken.to_string()),
+            wrong: chain::judge(&from, &end)
+                .err()
+                .map(|broken| broken.to_string()),
         });
     }
     Ok(lags)

@@ -8,8 +8,7 @@ use tokio_postgres::Client;
 use super::{Error, connect};
 
 /// Number, name, text.
-const FILES: [(i32, &str, &str); 1] =
-    [(1, "history", include_str!("migrations/001_history.sql"))];
+const FILES: [(i32, &str, &str); 1] = [(1, "history", include_str!("migrations/001_history.sql"))];
 /// Of two processes that migrate at once the second waits: key of the lock.
 const LOCK: i64 = 0x6d65_7465_726c;
 
@@ -36,7 +35,9 @@ pub async fn pending(url: &SecretString) -> Result<Vec<Migration>, Error> {
 
 pub(super) async fn migrate_on(client: &mut Client) -> Result<Vec<Migration>, Error> {
     // Held by the session, so that it also goes with a lost connection.
-    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await?;
+    client
+        .execute("select pg_advisory_lock($1)", &[&LOCK])
+        .await?;
     client
         .batch_execute(
             "create schema if not exists meterline;
@@ -75,7 +76,10 @@ fn hash(text: &str) -> String {
 /// Number and hash of what was applied.
 async fn applied(client: &Client) -> Result<Vec<(i32, String)>, Error> {
     let there = client
-        .query_one("select to_regclass('meterline.migrations') is not null", &[])
+        .query_one(
+            "select to_regclass('meterline.migrations') is not null",
+            &[],
+        )
         .await?;
     if !there.get::<_, bool>(0) {
         return Ok(Vec::new());

@@ -63,7 +63,9 @@ impl From<tokio_postgres::Error> for Error {
 
 /// The server ends, or ends this session: the class of "operator intervention".
 fn is_shutdown(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("57P"))
+    error
+        .code()
+        .is_some_and(|code| code.code().starts_with("57P"))
 }
 
 /// Which store a database is the history of.

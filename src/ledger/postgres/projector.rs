@@ -121,21 +121,33 @@ impl Projector {
         }
     }
 
-    async fn session(&self, wait: &mut Duration, ready: &mut impl FnMut()) -> Result<(), Error> {
+    /// Writes everything that there is now, and ends. Partitions that another projector writes, or that
+    /// it had to freeze, are left out. Returns how many entries it wrote.
+    pub async fn catch_up(&self) -> Result<u64, Error> {
+        let mut session = self.open().await?;
+        while session.round().await? {}
+        Ok(session.written)
+    }
+
+    async fn open(&self) -> Result<Session<'_>, Error> {
         let mut client = connect::connect(&self.url).await?;
         migrations::migrate_on(&mut client).await?;
         self.claim_database(&client).await?;
-        *wait = WAIT_MIN;
-        ready();
         let parts = (0..self.store.partitions()).map(|_| Part::default());
-        let mut session = Session {
+        Ok(Session {
             projector: self,
             client,
             parts: parts.collect(),
             written: 0,
             reported: Instant::now(),
             store_is_away: false,
-        };
+        })
+    }
+
+    async fn session(&self, wait: &mut Duration, ready: &mut impl FnMut()) -> Result<(), Error> {
+        let mut session = self.open().await?;
+        *wait = WAIT_MIN;
+        ready();
         loop {
             if !session.round().await? {
                 tokio::time::sleep(Duration::from_millis(self.options.poll_ms)).await;
@@ -293,7 +305,8 @@ impl Session<'_> {
         let seq = head.seq;
         self.part(partition).head = Some(head);
         let store = &self.projector.store;
-        if !self.parts[usize::from(partition)].frozen && store.journal_end(partition).await?.seq >= seq
+        if !self.parts[usize::from(partition)].frozen
+            && store.journal_end(partition).await?.seq >= seq
         {
             store.note_history(partition, seq).await?;
         }
@@ -364,7 +377,11 @@ impl Session<'_> {
             .collect();
         let mut terms = BTreeMap::new();
         for some in accounts.chunks(ACCOUNTS) {
-            let shown = self.projector.store.account_snapshots(partition, some).await?;
+            let shown = self
+                .projector
+                .store
+                .account_snapshots(partition, some)
+                .await?;
             for account in shown {
                 let set = TERMS.iter().filter_map(|name| {
                     let text = account.text(name);

@@ -41,7 +41,10 @@ impl AccountRow {
         if let Some(serde_json::Value::String(state)) = body.set.get("state") {
             self.state.clone_from(state);
         }
-        let numbers = body.grants.keys().filter_map(|id| id.get(1..)?.parse().ok());
+        let numbers = body
+            .grants
+            .keys()
+            .filter_map(|id| id.get(1..)?.parse().ok());
         let newest = numbers.max().unwrap_or(0i64);
         self.next_grant = self.next_grant.max(newest + 1);
         if let Some(opening) = &body.opening {

@@ -3,6 +3,7 @@
 mod attempt;
 pub(crate) mod files;
 mod money;
+pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
