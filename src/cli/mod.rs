@@ -24,6 +24,7 @@ mod projector;
 mod provider;
 mod queue;
 mod quote;
+mod rebuild;
 mod request;
 mod serve;
 mod simulate;
@@ -114,6 +115,7 @@ enum Command {
     #[command(subcommand)]
     Obligation(obligation::Command),
     Audit(audit::Args),
+    Rebuild(rebuild::Args),
     Bench(bench::Args),
     #[command(subcommand)]
     Freeze(freeze::Command),
@@ -264,6 +266,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Audit(_)
+        | Command::Rebuild(_)
         | Command::Bench(_)
         | Command::Freeze(_)
         | Command::Config(_)
@@ -297,6 +300,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Rebuild(args) => rebuild::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),

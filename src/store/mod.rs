@@ -166,22 +166,33 @@ impl Store {
     /// The same, where an empty one gets these hash tags (separated by spaces), one a partition: those
     /// of the store that it is to become again.
     pub async fn open_as(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
+        let store = Self::over(url, options, tags).await?;
+        let tags = store.initialise(tags).await?;
+        Ok(store.with_tags(&tags.join(" ")))
+    }
+
+    /// A handle to a store of these partitions, whether it is one yet or not: nothing is written, and
+    /// other processes still find the server empty where it is.
+    pub async fn over(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
         let connections = Connections::new(url, options.connection)?;
-        let mut store = Self {
+        let store = Self {
             inner: Arc::new(Inner {
                 connections,
-                partitions: Vec::new(),
+                partitions: tags.split(' ').map(Keys::new).collect(),
                 options,
                 memory_seen: AtomicU64::new(0),
             }),
             now_ms: 0,
         };
         store.server_report().await?.check_version()?;
-        let tags = store.initialise(tags).await?;
-        let inner = Arc::get_mut(&mut store.inner)
-            .ok_or_else(|| Error::Incompatible("the new handle is already shared".to_owned()))?;
-        inner.partitions = tags.iter().map(|tag| Keys::new(tag)).collect();
         Ok(store)
+    }
+
+    fn with_tags(mut self, tags: &str) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.partitions = tags.split(' ').map(Keys::new).collect();
+        }
+        self
     }
 
     /// The same store with a fixed clock: every script takes `now_ms` for the time. For tests that

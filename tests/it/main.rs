@@ -41,6 +41,7 @@ mod provider;
 mod providers_doc;
 mod queues;
 mod readme;
+mod rebuild;
 mod review;
 mod routes;
 mod simulator;

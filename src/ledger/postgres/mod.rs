@@ -5,7 +5,7 @@
 //! - `batch`, `rows`: one batch of entries as one transaction;
 //! - `chain`: whether entries stand on what is committed, and what it means where they do not;
 //! - `fence`: freezes a partition whose store and history tell different stories;
-//! - `plan`, `rebuild`: brings the store back from here;
+//! - `read`, `plan`, `rebuild`: brings the store back from here;
 //! - `migrations`: the tables.
 //!
 //! Postgres is never asked before a job runs or a credit moves: where it is away, history lags.
@@ -16,14 +16,19 @@ mod connect;
 mod fence;
 mod lag;
 mod migrations;
+mod plan;
 mod projector;
+mod read;
+mod rebuild;
 mod rows;
 
 use secrecy::SecretString;
 
 pub use lag::{Lag, lags};
 pub use migrations::{Migration, migrate, pending};
+pub use plan::{AccountChange, Dropped, Figures, Plan};
 pub use projector::{Projector, ProjectorOptions};
+pub use rebuild::Rebuild;
 
 use crate::store;
 

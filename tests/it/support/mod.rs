@@ -7,6 +7,7 @@ pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
+pub(crate) mod twins;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -122,8 +122,10 @@ create table dropped_entries (
   id text not null,
   hash text not null,
   body text not null,
+  -- Which rebuild it was.
+  restoration text not null,
   dropped_at timestamptz not null default now(),
-  primary key (partition, id, hash)
+  primary key (partition, id, hash, restoration)
 );
 
 -- What a job cost whom. Revenue is what the account paid and what the house put in (`absorbed`).
