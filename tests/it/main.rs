@@ -15,6 +15,7 @@ mod handover;
 mod handover_restart;
 mod handover_store;
 mod history;
+mod history_crash;
 mod hostile;
 mod journal;
 mod late;

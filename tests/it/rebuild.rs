@@ -201,6 +201,8 @@ async fn a_promoted_replica_that_lagged_is_frozen_and_rebuilt() {
     );
     refused_as_frozen(&store, &acme).await;
 
+    // Its workers are gone, and their lease has ended.
+    let store = store.at(store.server_ms().await.expect("a clock") + 60_000);
     let plan = rebuilt(&store, &url).await;
     assert_eq!(
         (plan.jobs_kept, plan.holds_lost, plan.dropped.len()),
@@ -253,6 +255,8 @@ async fn a_promoted_replica_that_went_its_own_way_is_frozen_and_its_entries_are_
         "{reason}"
     );
 
+    // Its workers are gone, and their lease has ended.
+    let store = store.at(store.server_ms().await.expect("a clock") + 60_000);
     let plan = rebuilt(&store, &url).await;
     assert_eq!(
         (plan.jobs_kept, plan.jobs_ended, plan.holds_lost),

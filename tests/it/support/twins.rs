@@ -34,8 +34,9 @@ impl Twins {
     /// Starts both; the replica has everything that the master has.
     pub(crate) async fn start() -> Self {
         // Port 0 means none; a free one is found by asking for one, and taken at once.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = port.local_addr().expect("an address").port();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
         let mut served = plain_redis();
         served.extra = [
             "--port",
