@@ -61,3 +61,39 @@ need_cargo() {
   say 'cargo is missing: install the Rust toolchain from https://rustup.rs'
   exit 1
 }
+
+# A server that can wait for its disk (WAITAOF: Redis 7.2, Valkey), for the tests of it: the system's if
+# it is new enough, else Valkey from Debian's backports, unpacked into a cache, not installed.
+need_waitaof() {
+  for program in redis-server valkey-server; do
+    case $("$program" --version 2>/dev/null | sed -n 's/.* v=\([0-9]*\.[0-9]*\).*/\1/p') in
+      '' | [0-6].* | 7.[01]) ;;
+      *) return 0 ;;
+    esac
+  done
+  cache=${XDG_CACHE_HOME:-$HOME/.cache}/meterline-test/valkey
+  if [ ! -x "$cache/usr/bin/valkey-server" ]; then
+    say 'no server here knows WAITAOF (Redis 7.2 or Valkey): fetching Valkey for the tests'
+    if command -v apt-get >/dev/null 2>&1; then fetch_backport "$cache" valkey-server valkey-tools
+    else need valkey-server 'tests of waiting for the disk' valkey-server valkey valkey; return 0
+    fi
+  fi
+  PATH=$PATH:$cache/usr/bin
+  export PATH
+}
+
+fetch_backport() { # folder, package...
+  into=$1; shift
+  work=$(mktemp -d)
+  release=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-bookworm}")
+  mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \([^[][^ ]*\) .*/\1/p' /etc/apt/sources.list.d/* /etc/apt/sources.list 2>/dev/null | head -n 1 || true)
+  keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} $release-backports main" >"$work/list"
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$into"
+  apt="apt-get -qq -o Dir::Etc::sourcelist=$work/list -o Dir::Etc::sourceparts=- -o Dir::State::lists=$work/lists -o Dir::Cache=$work/cache -o APT::Sandbox::User=root"
+  (cd "$work" && $apt update && $apt download "$@" && for deb in *.deb; do dpkg -x "$deb" "$into"; done) >&2 || {
+    say 'could not fetch it; please install valkey or Redis 7.2 by hand'
+    exit 1
+  }
+  rm -rf "$work"
+}

@@ -12,9 +12,10 @@
 //!   │
 //! worker, ledger, producer    run jobs; audit the books; turn requests into jobs
 //!   │
-//! provider, media, store      talk to providers; fetch and measure outputs; Redis
+//! provider, media, store,     talk to providers; fetch and measure outputs; Redis;
+//! webhook                     sign and post what happened
 //!   │
-//! domain                      the rules, as plain values and functions
+//! domain, guard               the rules, as plain values and functions; what may be dialled
 //! ```
 //!
 //! `config` reads the settings and hands them down in sections; `telemetry` sets logging up.
@@ -32,10 +33,12 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod guard;
 pub mod ledger;
 pub mod media;
 pub mod producer;
 pub mod provider;
 pub mod store;
 pub mod telemetry;
+pub mod webhook;
 pub mod worker;

@@ -5,11 +5,11 @@ use std::path::Path;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::failure::{Failure, Kind};
-use crate::config::{self, Flag, Loaded, Settings};
+use crate::config::{self, Flag, Loaded, Settings, Wish};
 use crate::domain::credits::Ucr;
 use crate::ledger::postgres;
 use crate::producer::Producer;
-use crate::store::{ConnectionOptions, Options, Store};
+use crate::store::{ConnectionOptions, Durability, DurabilityOptions, Options, Store};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -95,5 +95,22 @@ pub(super) fn store_options(settings: &Settings) -> Options {
         journal_retention_ms: settings.journal.retention_days.saturating_mul(DAY_MS),
         acts_ms: settings.journal.acts_days.saturating_mul(DAY_MS),
         memory_refuse_percent: store.memory_refuse_percent,
+        durability: durability(&settings.durability),
+    }
+}
+
+fn durability(settings: &config::Durability) -> DurabilityOptions {
+    let of = |wish| match wish {
+        Wish::None => Durability::None,
+        Wish::Replica => Durability::Replica,
+        Wish::Fsync => Durability::Fsync,
+        Wish::Strongest => Durability::Strongest,
+    };
+    DurabilityOptions {
+        grants: of(settings.grants),
+        refunds: of(settings.refunds),
+        submits: of(settings.submits),
+        settlements: of(settings.settlements),
+        timeout_ms: settings.timeout_ms,
     }
 }

@@ -29,6 +29,7 @@ mod request;
 mod serve;
 mod simulate;
 mod submit;
+mod webhook;
 mod worker;
 
 use std::ffi::OsString;
@@ -110,6 +111,8 @@ enum Command {
     Worker(worker::Command),
     #[command(subcommand)]
     Postgres(postgres::Command),
+    #[command(subcommand)]
+    Webhook(webhook::Command),
     #[command(subcommand)]
     Provider(provider::Command),
     #[command(subcommand)]
@@ -263,6 +266,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Hold(_)
         | Command::Worker(_)
         | Command::Postgres(_)
+        | Command::Webhook(_)
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Audit(_)
@@ -297,6 +301,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
             Command::Postgres(command) => postgres::run(call, command).await,
+            Command::Webhook(command) => webhook::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,

@@ -18,7 +18,8 @@ use crate::media::artifacts::ArtifactStore;
 use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
 use crate::store::Store;
-use crate::worker::{Drained, Outputs, Worker, WorkerOptions};
+use crate::webhook;
+use crate::worker::{Courier, CourierOptions, Drained, Outputs, Worker, WorkerOptions};
 
 const EXAMPLES: &str = "Examples:
   meterline serve
@@ -113,6 +114,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         None,
     );
     let mut health_file = None;
+    let courier = courier(store.clone(), house.settings());
     let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
@@ -124,7 +126,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     }
     audit.stop().await;
     history.stop().await;
-    let exit = leave(worker, &mut signals).await;
+    let (exit, ()) = tokio::join!(leave(worker, &mut signals), courier.stop());
     drop(health_file);
     Ok(exit)
 }
@@ -189,6 +191,26 @@ fn worker_options(settings: &Settings) -> WorkerOptions {
         sweep_ms: worker.sweep_ms,
         drain_max_ms: worker.drain_max_ms,
     }
+}
+
+/// Posts what waits in outboxes.
+fn courier(store: Store, settings: &Settings) -> Courier {
+    let webhooks = &settings.webhooks;
+    let limits = webhook::Limits {
+        connect: Duration::from_millis(webhooks.connect_timeout_ms),
+        total: Duration::from_millis(webhooks.timeout_ms),
+    };
+    let poster = webhook::Poster::new(limits, webhooks.allow_cidr.clone());
+    let options = CourierOptions {
+        senders: webhooks.senders,
+        at_a_time: webhooks.at_a_time,
+        outbox_max: webhooks.outbox_max,
+        dead_letters_max: webhooks.dead_letters_max,
+        poll_ms: webhooks.poll_ms,
+        schedule_ms: webhooks.schedule_ms.clone(),
+        disable_after_ms: webhooks.disable_after_ms,
+    };
+    Courier::start(store, poster, options)
 }
 
 /// Fetching, storing and measuring, with this very program as the probe.

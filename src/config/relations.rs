@@ -46,6 +46,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.extend(slots(settings));
     found.extend(plans(settings));
     found.extend(rewards(settings));
+    found.extend(webhook_schedule(settings));
     found
 }
 
@@ -102,6 +103,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         redis,
         postgres,
         store,
+        durability,
         accounts: _,
         rewards,
         plans: _,
@@ -110,6 +112,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         worker,
         retry,
         media,
+        webhooks,
         queues: _,
         dev: _,
         providers: _,
@@ -131,6 +134,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::new("store.max_active", store.max_active.into(), 1, 100_000),
         Bound::new("store.retention_days", store.retention_days, 1, 365),
         Bound::new("store.dead_letter_days", store.dead_letter_days, 1, 365),
+        Bound::time("durability.timeout_ms", durability.timeout_ms),
         Bound::time("store.quote_ttl_ms", store.quote_ttl_ms),
         Bound::new(
             "store.payload_max_bytes",
@@ -179,6 +183,31 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::time("media.idle_timeout_ms", media.idle_timeout_ms),
         Bound::time("media.fetch_timeout_ms", media.fetch_timeout_ms),
         Bound::time("media.probe_timeout_ms", media.probe_timeout_ms),
+        Bound::new("webhooks.senders", webhooks.senders.into(), 0, 1_000),
+        Bound::new("webhooks.at_a_time", webhooks.at_a_time.into(), 1, 100),
+        Bound::new(
+            "webhooks.endpoints_max",
+            webhooks.endpoints_max.into(),
+            1,
+            50,
+        ),
+        Bound::new(
+            "webhooks.outbox_max",
+            webhooks.outbox_max.into(),
+            1,
+            100_000,
+        ),
+        Bound::new(
+            "webhooks.dead_letters_max",
+            webhooks.dead_letters_max.into(),
+            1,
+            100_000,
+        ),
+        Bound::time("webhooks.connect_timeout_ms", webhooks.connect_timeout_ms),
+        Bound::new("webhooks.timeout_ms", webhooks.timeout_ms, 1, 300_000),
+        Bound::time("webhooks.poll_ms", webhooks.poll_ms),
+        Bound::time("webhooks.disable_after_ms", webhooks.disable_after_ms),
+        Bound::new("webhooks.overlap_ms", webhooks.overlap_ms, 0, TIME_MAX_MS),
     ]
 }
 
@@ -301,6 +330,15 @@ fn rewards(settings: &Settings) -> Option<Problem> {
         "is {days}, not below store.grants_max ({grants_max}): each day of it is a live grant of its own"
     );
     (days > 0 && days >= grants_max).then(|| Problem::new("rewards.daily_expires_days", message))
+}
+
+/// A schedule of nothing gives a message up at its first failure, by mistake rather than by will.
+fn webhook_schedule(settings: &Settings) -> Option<Problem> {
+    let waits = &settings.webhooks.schedule_ms;
+    let fits = (1..=50).contains(&waits.len())
+        && waits.iter().all(|wait| (1..=TIME_MAX_MS).contains(wait));
+    let message = format!("must be 1 to 50 waits, each from 1 to {TIME_MAX_MS}");
+    (!fits).then(|| Problem::new("webhooks.schedule_ms", message))
 }
 
 fn names(settings: &Settings) -> Vec<Problem> {

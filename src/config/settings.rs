@@ -25,6 +25,8 @@ pub struct Settings {
     pub postgres: Postgres,
     /// Limits of the store.
     pub store: Store,
+    /// What operations wait for.
+    pub durability: Durability,
     /// What new accounts begin with.
     pub accounts: Accounts,
     /// Credits that accounts get by themselves.
@@ -43,6 +45,8 @@ pub struct Settings {
     pub queues: BTreeMap<String, Queue>,
     /// Fetching, storing and measuring outputs.
     pub media: Media,
+    /// Telling accounts of their jobs.
+    pub webhooks: Webhooks,
     /// What only a development set-up may do.
     pub dev: Dev,
     /// What stands above the providers' own files, by provider.
@@ -121,6 +125,36 @@ pub struct Store {
     pub obligation_watch_ms: u64,
     /// Share of the store's memory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
+}
+
+/// `[durability]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Durability {
+    /// For credit that was paid for.
+    pub grants: Wish,
+    /// For refunds, adjustments and clawbacks.
+    pub refunds: Wish,
+    /// For submissions.
+    pub submits: Wish,
+    /// For settlements.
+    pub settlements: Wish,
+    /// Longest wait, ms.
+    pub timeout_ms: u64,
+}
+
+/// What an operation waits for before it is called accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Wish {
+    /// Nothing more than the server's answer.
+    None,
+    /// A replica.
+    Replica,
+    /// The server's disk.
+    Fsync,
+    /// What the server has to offer.
+    Strongest,
 }
 
 /// `[accounts]`
@@ -243,6 +277,37 @@ pub struct Media {
     pub fetch_timeout_ms: u64,
     /// Longest measuring of one output, ms.
     pub probe_timeout_ms: u64,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Posts under way in one process; 0 = none from here.
+    pub senders: u32,
+    /// Posts under way at one endpoint.
+    pub at_a_time: u32,
+    /// Endpoints of one account.
+    pub endpoints_max: u32,
+    /// Messages that wait for one endpoint.
+    pub outbox_max: u32,
+    /// Messages of one endpoint that were given up and are kept.
+    pub dead_letters_max: u32,
+    /// Longest time to connect, ms.
+    pub connect_timeout_ms: u64,
+    /// Longest time until an answer, ms.
+    pub timeout_ms: u64,
+    /// Between two looks at the outboxes, ms.
+    pub poll_ms: u64,
+    /// Waits before the second try and each further one, ms.
+    pub schedule_ms: Vec<u64>,
+    /// How long every try may fail before an endpoint is disabled, ms.
+    pub disable_after_ms: u64,
+    /// How long a replaced secret goes on signing, ms.
+    pub overlap_ms: u64,
+    /// Private networks that may be posted to.
+    #[schemars(with = "Vec<String>")]
+    pub allow_cidr: Vec<IpNet>,
 }
 
 /// `[dev]`

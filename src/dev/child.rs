@@ -18,15 +18,16 @@ const WATCHDOG: &str = r#"log=$0; pidfile=$1; clear=$2; shift 2
 "$@" </dev/null >>"$log" 2>&1 & pid=$!
 echo "$pid" >"$pidfile"
 word=$(cat)
-[ "$word" = keep ] || { kill "$pid"; kill -CONT "$pid"; } 2>/dev/null
+[ "$word" = keep ] || { kill "$pid"; kill -CONT "$pid"; { sleep 20; kill -9 "$pid"; } & } 2>/dev/null
 wait "$pid"
+[ "$word" = keep ] || kill $! 2>/dev/null
 [ "$word" = keep ] || [ -z "$clear" ] || rm -rf "$clear"
 exit 0"#;
 
 /// How long the shell may take to start its child.
 const START_MAX: Duration = Duration::from_secs(10);
 
-/// A child process; asked to end (SIGTERM) and waited for when dropped.
+/// A child process; asked to end (SIGTERM) and waited for when dropped; killed after 20 s.
 pub struct Child {
     shell: std::process::Child,
     pid: Pid,

@@ -39,6 +39,7 @@ pub struct RedisOptions {
 
 /// A running private server; ends when dropped, and its folder with it.
 pub struct PrivateRedis {
+    program: PathBuf,
     dir: PathBuf,
     child: Option<Child>,
     options: RedisOptions,
@@ -46,21 +47,32 @@ pub struct PrivateRedis {
 
 /// The program to run, or an error that says how to get one.
 pub fn server_program() -> Result<PathBuf, Error> {
+    server_programs().next().ok_or(Error::NotInstalled)
+}
+
+/// All server programs on the PATH, in its order.
+pub fn server_programs() -> impl Iterator<Item = PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
+    let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    dirs.into_iter()
         .flat_map(|dir| [dir.join("redis-server"), dir.join("valkey-server")])
-        .find(|program| program.is_file())
-        .ok_or(Error::NotInstalled)
+        .filter(|program| program.is_file())
 }
 
 impl PrivateRedis {
     /// Starts a server in a new folder under the system's temporary one.
     pub fn start(options: RedisOptions) -> Result<Self, Error> {
+        Self::start_program(server_program()?, options)
+    }
+
+    /// The same with a server of the caller's choice.
+    pub fn start_program(program: PathBuf, options: RedisOptions) -> Result<Self, Error> {
         let dir = tempfile::Builder::new()
             .prefix("meterline-redis-")
             .tempdir()?
             .keep();
         let mut server = Self {
+            program,
             dir,
             child: None,
             options,
@@ -138,7 +150,7 @@ impl PrivateRedis {
             pid_file: &pid_file,
             clear: Some(&self.dir),
         };
-        Ok(Child::spawn(&server_program()?, &arguments, &[], traces)?)
+        Ok(Child::spawn(&self.program, &arguments, &[], traces)?)
     }
 
     fn socket(&self) -> PathBuf {
@@ -162,7 +174,8 @@ impl PrivateRedis {
 
 impl Drop for PrivateRedis {
     fn drop(&mut self) {
-        self.child = None;
+        // Asking is no use: a server that rewrites its file refuses to end, and the data goes anyway.
+        let _ = self.kill();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

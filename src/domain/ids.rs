@@ -59,6 +59,11 @@ id! {
 }
 
 id! {
+    /// `w<partition, 2 hex>-<16 hex>`: where an account wants to be told of its jobs.
+    EndpointId
+}
+
+id! {
     /// The producer's own key for one click: 1 to 255 printable ASCII characters without spaces.
     IdempotencyKey
 }
@@ -104,6 +109,25 @@ impl TryFrom<String> for JobId {
             what: "job",
             text,
             rule: "j, two hex digits, a dash, a lower-case uuid",
+        })
+    }
+}
+
+impl TryFrom<String> for EndpointId {
+    type Error = BadId;
+    fn try_from(text: String) -> Result<Self, BadId> {
+        let hex = |part: &str, digits: usize| {
+            let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+            part.len() == digits && part.bytes().all(is_hex)
+        };
+        let rest = text.strip_prefix('w').and_then(|t| t.split_once('-'));
+        if rest.is_some_and(|(partition, nonce)| hex(partition, 2) && hex(nonce, 16)) {
+            return Ok(Self(text));
+        }
+        Err(BadId {
+            what: "endpoint",
+            text,
+            rule: "w, two hex digits, a dash, sixteen hex digits",
         })
     }
 }
@@ -167,6 +191,21 @@ impl JobId {
     /// alone, so that a worker that takes over sends the same.
     pub fn submission_key(&self, submission: u32) -> String {
         format!("{}-{submission}", self.0)
+    }
+}
+
+impl EndpointId {
+    /// An endpoint id in `partition`, with a random number drawn by the caller.
+    pub fn new(partition: u16, nonce: u64) -> Self {
+        Self(format!("w{partition:02x}-{nonce:016x}"))
+    }
+
+    /// The partition the id carries.
+    pub fn partition(&self) -> u16 {
+        self.0
+            .get(1..3)
+            .and_then(|hex| u16::from_str_radix(hex, 16).ok())
+            .unwrap_or(0)
     }
 }
 

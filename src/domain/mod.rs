@@ -16,3 +16,4 @@ pub mod pricing;
 pub mod problem;
 pub mod quote;
 pub mod retry;
+pub mod webhook;

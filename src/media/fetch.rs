@@ -3,21 +3,19 @@
 //! Redirects are followed here, hop by hop, because each hop must be judged like the first URL. There
 //! is no retry, no proxy and no decompression: what arrives is what is hashed, counted and stored.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ipnet::IpNet;
 use reqwest::header::LOCATION;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use tokio::time::timeout;
 use url::Url;
 
 use super::Error;
 use super::artifacts::{ArtifactStore, Fetched, Incoming};
 use super::data_url;
-use super::guard::{GuardedResolver, Reach, classify, judge_url};
+use crate::guard::{Clients, classify};
 
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 3;
@@ -76,15 +74,11 @@ impl Source {
     }
 }
 
-type Clients = HashMap<(Arc<[IpNet]>, Reach), Client>;
-
 /// Fetches outputs into an artifact folder.
 #[derive(Debug)]
 pub struct Fetcher {
     limits: Limits,
-    /// One client per allow-list and reach: the resolver belongs to the client, and so do the
-    /// connections it keeps. There are as many as there are provider entries in the settings, twice.
-    clients: Mutex<Clients>,
+    clients: Clients,
 }
 
 impl Fetcher {
@@ -92,7 +86,7 @@ impl Fetcher {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            clients: Mutex::new(HashMap::new()),
+            clients: Clients::new(limits.connect),
         }
     }
 
@@ -135,7 +129,7 @@ impl Fetcher {
         }
         loop {
             let piece = timeout(self.limits.idle, response.chunk()).await;
-            match piece.map_err(|_| Error::Timeout)?.map_err(classify)? {
+            match piece.map_err(|_| Error::Timeout)?.map_err(wrong)? {
                 Some(piece) => incoming.write(&piece).await?,
                 None => return Ok(()),
             }
@@ -145,12 +139,12 @@ impl Fetcher {
     /// Asks hop by hop until there is a body.
     async fn follow(&self, mut url: Url, allow_cidr: &[IpNet]) -> Result<Response, Error> {
         for _hop in 0..=REDIRECTS_MAX {
-            let reach = judge_url(&url, allow_cidr)?;
-            let request = self.client(allow_cidr, reach)?.get(url.clone()).send();
+            let client = self.clients.for_url(&url, allow_cidr)?;
+            let request = client.get(url.clone()).send();
             let answer = timeout(self.limits.idle, request)
                 .await
                 .map_err(|_| Error::Timeout)?;
-            let response = answer.map_err(classify)?;
+            let response = answer.map_err(wrong)?;
             if response.status() == StatusCode::OK {
                 return Ok(response);
             }
@@ -160,38 +154,11 @@ impl Fetcher {
             "more than {REDIRECTS_MAX} redirects"
         )))
     }
-
-    /// The client for one allow-list and reach.
-    fn client(&self, allow_cidr: &[IpNet], reach: Reach) -> Result<Client, Error> {
-        let allow_cidr: Arc<[IpNet]> = allow_cidr.into();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&(Arc::clone(&allow_cidr), reach)) {
-            return Ok(client.clone());
-        }
-        let resolver = GuardedResolver {
-            allow_cidr: Arc::clone(&allow_cidr),
-            reach,
-        };
-        let client = build_client(resolver, self.limits.connect)?;
-        clients.insert((allow_cidr, reach), client.clone());
-        Ok(client)
-    }
 }
 
-fn build_client(resolver: GuardedResolver, connect: Duration) -> Result<Client, Error> {
-    // The first provider of a process stays. Whoever installed one before chose the same: only ring
-    // is compiled in.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(concat!("meterline/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(Arc::new(resolver))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .connect_timeout(connect)
-        .build()
-        .map_err(Error::Transport)
+/// What the client's error means for an output.
+fn wrong(error: reqwest::Error) -> Error {
+    classify(error).into()
 }
 
 /// Where an answer that is no 200 sends us, if it sends us anywhere.

@@ -4,16 +4,16 @@
 //! client that fetches outputs is not the one that holds keys. No length is ever guessed: what the
 //! container does not prove is `None`.
 
-pub mod addresses;
 pub mod artifacts;
 pub mod fetch;
 pub mod probe;
 pub mod sniff;
 
 mod data_url;
-mod guard;
 
 use thiserror::Error as ThisError;
+
+use crate::guard;
 
 /// Why an output could not be fetched, stored or measured.
 #[derive(Debug, ThisError)]
@@ -51,4 +51,14 @@ pub enum Error {
     /// It is media, but its length cannot be found out safely; the text says at which step.
     #[error("measure an output: {0}")]
     Unmeasurable(&'static str),
+}
+
+impl From<guard::Error> for Error {
+    fn from(error: guard::Error) -> Self {
+        match error {
+            guard::Error::Blocked(what) => Self::Blocked(what),
+            guard::Error::Timeout => Self::Timeout,
+            guard::Error::Transport(error) => Self::Transport(error),
+        }
+    }
 }

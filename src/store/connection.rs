@@ -89,6 +89,12 @@ impl Connections {
         Ok(connection)
     }
 
+    /// A connection that nobody else uses meanwhile: for a wait, which would stall them. It waits for
+    /// answers as long as its user says.
+    pub(super) async fn apart(&self) -> Result<MultiplexedConnection, Error> {
+        self.dedicated().await
+    }
+
     /// Forgets the shared connection after an error on it, so that the next call makes a new one.
     pub(super) async fn forget(&self) {
         *self.shared.write().await = None;

@@ -3,7 +3,7 @@
 use redis::RedisError;
 
 /// A call to the store that has no outcome of its own.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No connection could be made: nothing was sent, nothing happened.
     #[error("reach the store: {0}")]

@@ -1,6 +1,5 @@
-//! What producers do: quote, submit, cancel.
+//! What producers do: quote and cancel; what a submission is and how it is answered (see `submit`).
 
-use super::reply::Reply;
 use super::{Error, Store, keys, scripts};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
@@ -179,9 +178,6 @@ pub enum CancelOutcome {
     UnknownJob,
 }
 
-/// Fingerprint, hold, state and quote of a job that may be there.
-type Before = (Option<String>, Option<i64>, Option<String>, Option<String>);
-
 impl Store {
     /// Keeps a quote for as long as quotes stand. `None` where there is no such account.
     pub async fn keep_quote(
@@ -239,173 +235,6 @@ impl Store {
         Ok(job.and_then(|id| JobId::try_from(id).ok()))
     }
 
-    /// Holds the ceiling and queues the job, both or neither.
-    pub async fn submit(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
-        let refused = |refusal| Ok(SubmitOutcome::Refused(refusal));
-        if job.job.partition() != job.account.partition(self.partitions()) {
-            return refused(SubmitRefusal::ForeignJob(job.job.clone()));
-        }
-        // A call that is refused here may have got through before: what is there decides.
-        if let Some(refusal) = self.beyond_limits(job) {
-            let before = self.submitted_before(job).await?;
-            return Ok(before.unwrap_or(SubmitOutcome::Refused(refusal)));
-        }
-        let reply = match self.check_admission().await {
-            Ok(()) => {
-                self.run(
-                    &scripts::SUBMIT,
-                    &self.submit_keys(job)?,
-                    &self.submit_args(job),
-                )
-                .await
-            }
-            Err(error) => Err(error),
-        };
-        let reply = match reply {
-            Err(error @ (Error::Full | Error::Unfit(_))) => {
-                return self.submitted_before(job).await?.ok_or(error);
-            }
-            other => other?,
-        };
-        let word = reply.word()?;
-        match word.as_str() {
-            "held" | "replayed" => {
-                let id = reply.text(1)?;
-                let state = reply.text(3)?;
-                let (Ok(id), Some(state)) = (JobId::try_from(id), State::from_word(&state)) else {
-                    return reply.unknown();
-                };
-                let (hold, replayed) = (reply.number(2)?, word == "replayed");
-                Ok(SubmitOutcome::Accepted(Submitted {
-                    job: id,
-                    hold,
-                    state,
-                    replayed,
-                }))
-            }
-            "unknown_account" => refused(SubmitRefusal::UnknownAccount(job.account.clone())),
-            "key_mismatch" => refused(SubmitRefusal::KeyMismatch(reply.text(1)?)),
-            "quote_expired" => refused(SubmitRefusal::QuoteExpired),
-            "above_max" => refused(SubmitRefusal::AboveMax {
-                ceiling: reply.number(1)?,
-            }),
-            _ => match refusal_of(&reply)? {
-                Some(refusal) => refused(refusal),
-                None => reply.unknown(),
-            },
-        }
-    }
-
-    /// What no script has to be asked for.
-    fn beyond_limits(&self, job: &NewJob) -> Option<SubmitRefusal> {
-        let options = self.options();
-        let (bytes, max) = (job.payload.len(), options.payload_max_bytes);
-        if bytes > max {
-            return Some(SubmitRefusal::PayloadTooLarge { bytes, max });
-        }
-        let max_ms = options.schedule_ahead_ms;
-        (job.delay_ms > max_ms).then_some(SubmitRefusal::TooFarAhead { max_ms })
-    }
-
-    /// The answer to a call that came before, found without a script: nothing new is taken, but a
-    /// job that is there is still found. Compares as `submit.lua` does.
-    async fn submitted_before(&self, job: &NewJob) -> Result<Option<SubmitOutcome>, Error> {
-        let by_key = match &job.idempotency_key {
-            Some(key) => self.job_by_key(&job.account, key).await?,
-            None => None,
-        };
-        let id = by_key.unwrap_or_else(|| job.job.clone());
-        let mut ask = redis::pipe();
-        let key = self.keys(id.partition())?.job(&id);
-        ask.cmd("HMGET")
-            .arg(key)
-            .arg("fingerprint")
-            .arg("hold_ucr")
-            .arg("state")
-            .arg("quote");
-        let ((fingerprint, hold, state, quote),): (Before,) = self.read("job", &ask).await?;
-        let state = state.and_then(|word| State::from_word(&word));
-        let hold = hold.and_then(|ucr| Ucr::new(ucr).ok());
-        let (Some(hold), Some(state)) = (hold, state) else {
-            return Ok(None);
-        };
-        let same_request = fingerprint.as_ref() == Some(&job.fingerprint);
-        let same_quote = job.quote.is_some() && quote == job.quote;
-        Ok(Some(if same_request || same_quote {
-            SubmitOutcome::Accepted(Submitted {
-                job: id,
-                hold,
-                state,
-                replayed: true,
-            })
-        } else {
-            SubmitOutcome::Refused(SubmitRefusal::KeyMismatch(id.to_string()))
-        }))
-    }
-
-    fn submit_keys(&self, job: &NewJob) -> Result<Vec<String>, Error> {
-        let keys = self.keys(job.account.partition(self.partitions()))?;
-        let account = &job.account;
-        let idempotency = match &job.idempotency_key {
-            Some(key) => keys.idempotency(account, key),
-            None => keys.job(&job.job),
-        };
-        Ok(vec![
-            keys.meta(),
-            keys.account(account),
-            keys.grants(account),
-            keys.job(&job.job),
-            keys.payload(&job.job),
-            idempotency,
-            keys.quote(job.quote.as_deref().unwrap_or_default()),
-            keys.active(account, &job.queue),
-            keys.lane(account, &job.queue),
-            keys.ready(&job.queue, job.priority.as_str()),
-            keys.timeline(&job.job),
-            keys.jobs_of(account),
-            keys.part("deadlines"),
-            keys.part("due"),
-            keys.part("journal"),
-            keys.part("events"),
-            keys.part("queues"),
-            keys.part("lanes"),
-        ])
-    }
-
-    fn submit_args(&self, job: &NewJob) -> Vec<String> {
-        let options = self.options();
-        let room = options.queue_room / u64::from(self.partitions().max(1));
-        vec![
-            job.account.to_string(),
-            job.job.to_string(),
-            job.fingerprint.clone(),
-            job.ceiling.to_string(),
-            job.tool.clone(),
-            job.queue.clone(),
-            job.priority.as_str().to_owned(),
-            job.price_version.clone(),
-            job.rule.to_string(),
-            job.asked
-                .max_ms
-                .map(|ms| ms.to_string())
-                .unwrap_or_default(),
-            job.asked.outputs.to_string(),
-            job.deadline_ms.to_string(),
-            options.queue_ttl_ms.to_string(),
-            job.delay_ms.to_string(),
-            options.max_active.to_string(),
-            room.to_string(),
-            options.lane_max.to_string(),
-            job.payload.clone(),
-            job.idempotency_key
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            job.quote.clone().unwrap_or_default(),
-            job.max.map(|max| max.to_string()).unwrap_or_default(),
-        ]
-    }
-
     /// Ends a waiting job now, or flags a running one.
     pub async fn cancel(&self, job: &JobId, actor: &str) -> Result<CancelOutcome, Error> {
         let keys = self.keys(job.partition())?;
@@ -443,31 +272,6 @@ impl Store {
         }
         Ok(names.into_iter().collect())
     }
-}
-
-/// Why no job gets in, whichever script is asked to admit one; `None` where the answer is no such word.
-pub(super) fn refusal_of(reply: &Reply) -> Result<Option<SubmitRefusal>, Error> {
-    Ok(Some(match reply.word()?.as_str() {
-        "account_closed" => SubmitRefusal::AccountClosed(reply.text(1)?),
-        "frozen" => SubmitRefusal::Frozen {
-            account: Some(reply.text(1)?).filter(|who| who != "*"),
-            reason: reply.text(2)?,
-        },
-        "queue_draining" => SubmitRefusal::QueueDraining(reply.text(1)?),
-        "queue_full" => SubmitRefusal::QueueFull,
-        "cap_exceeded" => SubmitRefusal::CapExceeded {
-            period: reply.text(1)?,
-            until_ms: reply.number(2)?,
-            need: reply.number(3)?,
-            left: reply.number(4)?,
-        },
-        "lane_full" => SubmitRefusal::LaneFull,
-        "insufficient" => SubmitRefusal::Insufficient {
-            need: reply.number(1)?,
-            available_ucr: reply.number(2)?,
-        },
-        _ => return Ok(None),
-    }))
 }
 
 /// The streams of a queue in `keys`, as declared by `claim` and `heartbeat`.

@@ -3,7 +3,7 @@
 //! All keys of a partition carry its tag, so that each script stays in one slot of a cluster. The
 //! same names are built in `lua/lib/base.lua` from the first key of a call.
 
-use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
+use crate::domain::ids::{AccountId, EndpointId, IdempotencyKey, JobId};
 
 /// Slots of a Redis Cluster.
 const SLOTS: u32 = 16_384;
@@ -126,17 +126,8 @@ impl Keys {
         self.key("timeline", job.as_str())
     }
 
-    /// Set: an account's jobs in a queue that are ready, running or deferred.
-    pub(super) fn active(&self, account: &AccountId, queue: &str) -> String {
-        self.key("active", &format!("{account}:{queue}"))
-    }
-
-    /// Sorted set: an account's jobs in a queue that wait for one of its active ones to end.
-    pub(super) fn lane(&self, account: &AccountId, queue: &str) -> String {
-        self.key("lane", &format!("{account}:{queue}"))
-    }
-
-    /// The same for a member of the lanes index, `<account>:<queue>`.
+    /// Sorted set: an account's jobs in a queue that wait for one of its active ones to end. A member of
+    /// the lanes index is `<account>:<queue>`.
     pub(super) fn lane_of(&self, member: &str) -> String {
         self.key("lane", member)
     }
@@ -154,6 +145,17 @@ impl Keys {
     /// Hash: what a provider may still be doing for us.
     pub(super) fn obligation(&self, id: &str) -> String {
         self.key("obligation", id)
+    }
+
+    /// Set: an account's endpoints.
+    pub(super) fn hooks_of(&self, account: &AccountId) -> String {
+        self.key("hooks", account.as_str())
+    }
+
+    /// One of an endpoint's keys: `hook` (the hash of itself), `outbox`, `outdue`, `outfly`, `outtry`,
+    /// `outdead`.
+    pub(super) fn endpoint(&self, noun: &str, endpoint: &EndpointId) -> String {
+        self.key(noun, endpoint.as_str())
     }
 
     /// The four streams of a queue, in the order of [`CLASSES`].

@@ -11,6 +11,7 @@ mod connection;
 mod control;
 mod dead;
 mod drains;
+mod durability;
 mod error;
 mod events;
 mod freeze;
@@ -20,8 +21,10 @@ mod holds;
 mod jobs;
 mod journal;
 mod keys;
+mod many;
 mod obligations;
 mod pages;
+mod prune;
 mod queues;
 mod redrive;
 mod reply;
@@ -29,11 +32,14 @@ mod restore;
 mod scripts;
 mod server;
 mod snapshots;
+mod steps;
+mod submit;
 mod sweep;
 mod upkeep;
 mod usage;
 mod views;
 mod wake;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +59,7 @@ pub use connection::ConnectionOptions;
 pub use control::{Control, Order};
 pub use dead::{DeadFilter, DeadLetter, DeadPage};
 pub use drains::{DrainOrder, WorkerDrain};
+pub use durability::{Durability, DurabilityOptions};
 pub use error::Error;
 pub use events::{Event, EventReader};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
@@ -70,11 +77,16 @@ pub use redrive::{
 pub use restore::{Begun, KnownAccount, KnownJob, LostHold, Restoration, Restored};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
+pub use steps::{Noted, Word};
 pub use sweep::{ReapOutcome, TickOutcome};
 pub use upkeep::{RoundOutcome, TrimOutcome};
 pub use usage::ServerUsage;
 pub use views::{JobFilter, JobView, TimelineEvent, WorkerView};
 pub use wake::Waker;
+pub use webhooks::{
+    CreateEndpoint, DeadMessage, DeadMessages, Delivery, EndpointAct, EndpointActOutcome,
+    EndpointCreated, EndpointView, Happened, Redelivered, ReportOutcome, Reported, Sending, Tried,
+};
 
 use connection::Connections;
 use keys::Keys;
@@ -127,6 +139,8 @@ pub struct Options {
     pub acts_ms: u64,
     /// Share of maxmemory from which on submits are refused, percent.
     pub memory_refuse_percent: u8,
+    /// What operations wait for before they are called accepted.
+    pub durability: DurabilityOptions,
 }
 
 /// A handle to the store, cheap to clone.
@@ -257,6 +271,17 @@ impl Store {
             args.len() + 1
         );
         let mut connection = self.inner.connections.get().await?;
+        self.run_on(&mut connection, script, keys, args).await
+    }
+
+    /// Runs a script on a connection of the caller's choice.
+    async fn run_on(
+        &self,
+        connection: &mut redis::aio::MultiplexedConnection,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<Reply, Error> {
         let mut call = script.code.prepare_invoke();
         for key in keys {
             call.key(key);
@@ -269,7 +294,7 @@ impl Store {
         for arg in args {
             call.arg(arg);
         }
-        match call.invoke_async::<redis::Value>(&mut connection).await {
+        match call.invoke_async::<redis::Value>(connection).await {
             Ok(value) => Reply::new(script.name, value),
             Err(error) => {
                 if error.code().is_none() {

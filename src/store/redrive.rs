@@ -1,7 +1,7 @@
 //! What operators do with dead letters and stuck jobs: submit again, drop, end by force. Each is one
 //! script, and the same call again answers as the first did.
 
-use super::jobs::refusal_of;
+use super::submit::refusal_of;
 use super::{Error, Store, SubmitRefusal, scripts};
 use crate::domain::credits::Ucr;
 use crate::domain::failure::FailureClass;

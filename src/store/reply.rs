@@ -21,6 +21,22 @@ impl Reply {
         }
     }
 
+    /// The answers to the items of one call. An item that raised an error has that for its answer.
+    pub(super) fn answers(self) -> Result<Vec<Result<Self, Error>>, Error> {
+        let script = self.script;
+        let answer = |value| {
+            let answer = Self::new(script, value)?;
+            match answer.word()?.as_str() {
+                "error" => Err(Error::Script {
+                    script,
+                    message: answer.text(1)?,
+                }),
+                _ => Ok(answer),
+            }
+        };
+        Ok(self.values.into_iter().map(answer).collect())
+    }
+
     fn get<T: FromRedisValue>(&self, index: usize) -> Result<T, Error> {
         let value = self.values.get(index).cloned().unwrap_or(Value::Nil);
         T::from_redis_value(value).map_err(|error| Error::Reply {

@@ -3,8 +3,12 @@
 
 use std::sync::LazyLock;
 
+use super::error::Error;
+use super::prune;
+
 const BASE: &str = include_str!("lua/lib/base.lua");
 const ACTS: &str = include_str!("lua/lib/acts.lua");
+const BATCH: &str = include_str!("lua/lib/batch.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const CREDIT: &str = include_str!("lua/lib/credit.lua");
@@ -12,6 +16,7 @@ const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
+const HOOKS: &str = include_str!("lua/lib/hooks.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
 const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
@@ -33,6 +38,16 @@ impl Script {
     /// time, counts.
     pub(super) fn fits(&self, keys: usize, args: usize) -> bool {
         self.keys.fits(keys) && self.args.fits(args)
+    }
+}
+
+impl Script {
+    /// The error for an answer with fewer rows than the call had items.
+    pub(super) fn no_answer(&self) -> Error {
+        Error::Reply {
+            script: self.name,
+            detail: "no answer for this item".to_owned(),
+        }
     }
 }
 
@@ -73,18 +88,20 @@ impl Declared {
     }
 }
 
-/// Puts the shebang first, then the shared files, then the body. `flags` replaces the body's own.
+/// Puts the shebang first, then what the body needs of the shared files, then the body. `flags` replaces the
+/// body's own shebang.
 fn assemble(body: &str, flags: Option<&str>) -> String {
     let (shebang, rest) = body.split_once('\n').unwrap_or((body, ""));
     let uses = rest
         .lines()
         .find_map(|line| line.strip_prefix("-- uses: "))
         .unwrap_or("base");
-    let mut text = flags.unwrap_or(shebang).to_owned();
+    let mut text = String::new();
     for part in uses.split(", ") {
         text.push('\n');
         text.push_str(match part {
             "account" => ACCOUNT,
+            "batch" => BATCH,
             "acts" => ACTS,
             "clock" => CLOCK,
             "credit" => CREDIT,
@@ -93,6 +110,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "operation" => OPERATION,
             "frozen" => FROZEN,
             "hold" => HOLD,
+            "hooks" => HOOKS,
             "opening" => OPENING,
             "queue" => QUEUE,
             "job" => JOB,
@@ -101,9 +119,8 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             _ => BASE,
         });
     }
-    text.push('\n');
-    text.push_str(rest);
-    text
+    let (shebang, shared) = (flags.unwrap_or(shebang), prune::needed(&text, rest));
+    format!("{shebang}\n{shared}\n{rest}")
 }
 
 fn script(name: &'static str, body: &str, flags: Option<&str>) -> Script {
@@ -162,11 +179,17 @@ registry! {
     HISTORY = "history";
     RESTORE = "restore";
     AUDIT = "audit";
+    MARK = "mark";
     LOOK_ACCOUNTS = "look_accounts";
     LOOK_INDEX = "look_index";
     LOOK_JOBS = "look_jobs";
     LOOK_QUEUES = "look_queues";
     QUEUE_ACT = "queue";
+    HOOK_CREATE = "hook_create";
+    HOOK_SET = "hook_set";
+    HOOK_CLAIM = "hook_claim";
+    HOOK_REPORT = "hook_report";
+    HOOK_REDELIVER = "hook_redeliver";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
 }
@@ -181,7 +204,7 @@ mod tests {
         let exactly = |count| Declared { count, open: false };
         let from = |count| Declared { count, open: true };
         for (script, keys, args) in [
-            (&SUBMIT, exactly(18), exactly(22)),
+            (&SUBMIT, exactly(1), from(6)),
             (&GRANT, exactly(4), exactly(10)),
             (&TICK, exactly(11), exactly(9)),
             (&REAP, exactly(6), from(6)),

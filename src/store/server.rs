@@ -19,6 +19,8 @@ pub struct ServerReport {
     pub append_only: bool,
     /// `master` or `slave`.
     pub role: String,
+    /// Replicas that are connected to it.
+    pub replicas: u32,
 }
 
 /// The oldest server whose scripts can carry flags.
@@ -40,17 +42,22 @@ impl ServerReport {
             used_memory_bytes: number("used_memory"),
             append_only: text("aof_enabled") == "1",
             role: text("role"),
+            replicas: text("connected_slaves").parse().unwrap_or(0),
         }
     }
 
-    /// Refuses a server that is too old.
-    pub fn check_version(&self) -> Result<(), Error> {
+    /// The first two numbers of its version; Valkey says which Redis it is like.
+    pub(super) fn version_number(&self) -> (u32, u32) {
         let mut parts = self
             .version
             .split('.')
             .map(|part| part.parse::<u32>().unwrap_or(0));
-        let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-        if version >= OLDEST {
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    }
+
+    /// Refuses a server that is too old.
+    pub fn check_version(&self) -> Result<(), Error> {
+        if self.version_number() >= OLDEST {
             return Ok(());
         }
         Err(Error::Unfit(format!(

@@ -8,11 +8,13 @@
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `courier`, `told`: post what waits in the outboxes of endpoints, and what each message says;
 //! - `books`: openings of the journal, its trimming, and the log of acts.
 
 mod attempt;
 mod books;
 mod conclude;
+mod courier;
 mod grip;
 mod handover;
 mod heartbeat;
@@ -27,6 +29,7 @@ mod steps;
 mod submission;
 mod supervise;
 mod sweep;
+mod told;
 mod wakeup;
 
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use courier::{Courier, CourierOptions};
 pub use handover::Drained;
 pub use intent::LeftOpen;
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};

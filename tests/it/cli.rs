@@ -15,6 +15,7 @@ mod providers;
 mod refusals;
 mod settings;
 mod submitting;
+mod webhooks;
 mod whole_house;
 
 use std::io::{BufRead, BufReader, Read};

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom: a module's level; imports go to a lower level only.
-const LEVELS: [(&str, u32); 12] = [
+const LEVELS: [(&str, u32); 14] = [
     ("domain", 0),
+    ("guard", 0),
     ("provider", 1),
     ("media", 1),
     ("store", 1),
+    ("webhook", 1),
     ("worker", 2),
     ("ledger", 2),
     ("producer", 2),

@@ -8,7 +8,7 @@ pub(in crate::cli) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed, or the store could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
-  3  there is no such account, job, queue, worker or provider
+  3  there is no such account, job, queue, worker, provider or endpoint
   4  refused by a rule, such as not enough credits; nothing changed
   5  unknown outcome: the answer was lost. Repeat with the key that is printed";
 
@@ -82,6 +82,18 @@ pub(in crate::cli) enum Kind {
     UnknownWorker,
     /// No file describes a provider of this name.
     UnknownProvider,
+    /// There is no such endpoint.
+    UnknownEndpoint,
+    /// No such message was given up.
+    UnknownMessage,
+    /// An address that messages are never posted to.
+    BadUrl,
+    /// The endpoint is disabled.
+    EndpointDisabled,
+    /// The account has as many endpoints as it may.
+    TooManyEndpoints,
+    /// The endpoint's outbox has no room.
+    OutboxFull,
     /// The account is closed.
     AccountClosed,
     /// The account or its partition stands still until an operator clears it.
@@ -193,6 +205,12 @@ impl Kind {
             Self::UnknownQueue => "unknown_queue",
             Self::UnknownWorker => "unknown_worker",
             Self::UnknownProvider => "unknown_provider",
+            Self::UnknownEndpoint => "unknown_endpoint",
+            Self::UnknownMessage => "unknown_message",
+            Self::BadUrl => "bad_url",
+            Self::EndpointDisabled => "endpoint_disabled",
+            Self::TooManyEndpoints => "too_many_endpoints",
+            Self::OutboxFull => "outbox_full",
             Self::AccountClosed => "account_closed",
             Self::Frozen => "frozen",
             Self::NotFrozen => "not_frozen",
@@ -264,14 +282,20 @@ impl Kind {
             | Self::UnknownRoute
             | Self::DeadlineOutOfBounds
             | Self::NoPrice
+            | Self::BadUrl
             | Self::UnknownPlan => Exit::Usage,
             Self::UnknownAccount
             | Self::UnknownJob
             | Self::UnknownQueue
             | Self::UnknownWorker
             | Self::UnknownPayment
+            | Self::UnknownEndpoint
+            | Self::UnknownMessage
             | Self::UnknownProvider => Exit::NotFound,
-            Self::AccountClosed
+            Self::EndpointDisabled
+            | Self::TooManyEndpoints
+            | Self::OutboxFull
+            | Self::AccountClosed
             | Self::Frozen
             | Self::NotFrozen
             | Self::KeyMismatch

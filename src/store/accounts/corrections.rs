@@ -155,7 +155,10 @@ impl Store {
             payment,
         ];
         let keys = self.account_keys(&request.account)?;
-        let reply = self.run(&scripts::ADJUST, &keys, &args).await?;
+        let wish = self.options().durability.refunds;
+        let reply = self
+            .run_safely(wish, &scripts::ADJUST, &keys, &args)
+            .await?;
         let word = reply.word()?;
         match word.as_str() {
             "adjusted" | "replayed" => Ok(AdjustOutcome::Adjusted {
@@ -195,7 +198,10 @@ impl Store {
             request.actor.clone(),
             fingerprint(&format!("refund {} {amount}", request.job)),
         ];
-        let reply = self.run(&scripts::REFUND, &keys, &args).await?;
+        let wish = self.options().durability.refunds;
+        let reply = self
+            .run_safely(wish, &scripts::REFUND, &keys, &args)
+            .await?;
         let word = reply.word()?;
         match word.as_str() {
             "refunded" | "replayed" => Ok(RefundOutcome::Refunded {

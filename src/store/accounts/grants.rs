@@ -3,7 +3,7 @@
 use super::fingerprint;
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
-use crate::store::{Error, Store, scripts};
+use crate::store::{Durability, Error, Store, scripts};
 
 /// Where credits come from; decides the order in which they burn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -169,7 +169,15 @@ impl Store {
             self.options().grants_max.to_string(),
             fingerprint,
         ];
-        let reply = self.run(&scripts::GRANT, &keys, &args).await?;
+        let wish = match request.kind {
+            GrantKind::Purchase | GrantKind::Plan => self.options().durability.grants,
+            GrantKind::Signup
+            | GrantKind::Daily
+            | GrantKind::Promo
+            | GrantKind::Adjustment
+            | GrantKind::Grace => Durability::None,
+        };
+        let reply = self.run_safely(wish, &scripts::GRANT, &keys, &args).await?;
         let word = reply.word()?;
         match word.as_str() {
             "granted" | "replayed" => Ok(GrantOutcome::Granted {

@@ -136,7 +136,8 @@ impl Store {
             self.options().max_active.to_string(),
         ];
         let keys = self.account_keys(&request.account)?;
-        let reply = self.run(&scripts::PLAN, &keys, &args).await?;
+        let wish = self.options().durability.grants;
+        let reply = self.run_safely(wish, &scripts::PLAN, &keys, &args).await?;
         let word = reply.word()?;
         match word.as_str() {
             "planned" | "replayed" => Ok(PlanOutcome::Planned {

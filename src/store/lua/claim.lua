@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
--- uses: base, account, caps, hold, queue, job, acts, frozen
+-- uses: base, account, caps, hold, queue, job, acts, frozen, hooks
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS
@@ -50,13 +50,11 @@ local function drop(stream, entry)
 end
 
 local function start(stream, entry, id)
-  local job = load_job(id)
+  local job, more = load_job(id, 'ttl_at', 'deadline_ms', 'takes', 'tries', 'route', 'rule', 'asked_ms', 'asked_outputs', 'due_at')
   if not job or job.state ~= 'queued' or job.entry ~= entry then return drop(stream, entry) end -- guard: stale_entry
   local state = nil
   if job.cancel_at > 0 then state = 'cancelled' end -- guard: claim_cancelled
-  local more = redis.call('HMGET', key('job', id), 'ttl_at', 'deadline_ms', 'takes', 'tries', 'route', 'rule', 'asked_ms',
-    'asked_outputs', 'due_at')
-  if part.now >= (job.deadline_at > 0 and job.deadline_at or tonumber(more[1])) then state = 'timed_out' end -- guard: claim_deadline
+  if part.now >= (job.deadline_at > 0 and job.deadline_at or tonumber(more[20])) then state = 'timed_out' end -- guard: claim_deadline
   if state then
     commit_end(part, plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '',
       capture = 0, absorbed = 0, by = 'claim' }), { 'token', '' })
@@ -71,24 +69,24 @@ local function start(stream, entry, id)
     ended = ended + 1
     return nil
   end
-  local takes = int((tonumber(more[3]) or 0) + 1)
+  local takes = int((tonumber(more[22]) or 0) + 1)
   local token = takes .. '-' .. ARGV[4]
   local deadline = job.deadline_at
   if deadline == 0 then
-    deadline = part.now + tonumber(more[2])
+    deadline = part.now + tonumber(more[21])
     redis.call('ZADD', PREFIX .. 'part:deadlines', int(deadline), id)
   end
   redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', takes, 'worker', worker,
-    'started_at', int(part.now), 'deadline_at', int(deadline))
+    'started_at', part.at, 'deadline_at', int(deadline))
   if job.takeovers == 0 and job.stream ~= job.queue .. ':resume' then
     waits[job.queue] = waits[job.queue] or {}
-    table.insert(waits[job.queue], int(math.max(part.now - tonumber(more[9]), 0)))
+    table.insert(waits[job.queue], int(math.max(part.now - tonumber(more[28]), 0)))
   end
   event(part, id, job.account, 'running', worker)
   local work = { false, false, false }
   if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
-  return { id, token, job.account, job.tool, job.queue, job.stage, more[4] or '0', int(job.takeovers),
-    int(job.submissions), more[5] or '0', int(deadline - part.now), int(job.hold_ucr), more[6], more[7], more[8],
+  return { id, token, job.account, job.tool, job.queue, job.stage, more[23] or '0', int(job.takeovers),
+    int(job.submissions), more[24] or '0', int(deadline - part.now), int(job.hold_ucr), more[25], more[26], more[27],
     redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
 end
 

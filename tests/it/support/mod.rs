@@ -8,6 +8,7 @@ pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
 pub(crate) mod twins;
+pub(crate) mod webhooks;
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,9 +20,10 @@ use meterline::domain::ids::{AccountId, JobId};
 use meterline::domain::job::{Priority, State};
 use meterline::domain::pricing::{Asked, BilledTrack, Rule};
 use meterline::store::{
-    AccountView, Again, CancelOutcome, ClaimOutcome, ClaimedJob, ConnectionOptions, FailOutcome,
-    Failing, GrantKind, GrantOutcome, GrantRequest, JobView, NewJob, Options, ReapOutcome,
-    Settlement, Store, SubmitOutcome, SubmitRefusal, Submitted, TickOutcome,
+    AccountView, Again, CancelOutcome, ClaimOutcome, ClaimedJob, ConnectionOptions, Durability,
+    DurabilityOptions, FailOutcome, Failing, GrantKind, GrantOutcome, GrantRequest, JobView,
+    NewJob, Options, ReapOutcome, Settlement, Store, SubmitOutcome, SubmitRefusal, Submitted,
+    TickOutcome,
 };
 
 pub(crate) use attempt::*;
@@ -71,6 +73,13 @@ pub(crate) fn options() -> Options {
         journal_retention_ms: 30 * 86_400_000,
         acts_ms: 400 * 86_400_000,
         memory_refuse_percent: 85,
+        durability: DurabilityOptions {
+            grants: Durability::None,
+            refunds: Durability::None,
+            submits: Durability::None,
+            settlements: Durability::None,
+            timeout_ms: 2_000,
+        },
     }
 }
 

@@ -8,7 +8,8 @@
 -- state, and whether it is active at once. What is pinned is written by commit_admission alone.
 local function plan_admission(part, acct, r)
   if is_halted(part, r.queue, 'draining') then return { 'queue_draining', r.queue } end -- guard: queue_draining
-  if redis.call('ZCARD', PREFIX .. 'part:deadlines') >= r.open_max then return { 'queue_full' } end -- guard: queue_room
+  part.open_jobs = part.open_jobs or redis.call('ZCARD', PREFIX .. 'part:deadlines')
+  if part.open_jobs >= r.open_max then return { 'queue_full' } end -- guard: queue_room
   local spent = not r.house and spent_now(acct, part.now)
   local capped = spent and over_cap(acct, spent, r.need)
   if capped then return capped end
@@ -28,26 +29,28 @@ end
 -- Writes the hold and the job: its hash `fields` with what admission adds to them, its payload, its place.
 local function commit_admission(part, acct, r, fields, payload, op)
   local postings = { { r.house and 'promo' or 'available', -r.need }, { 'held', r.need } }
-  tally(part, r.queue, 1, r.need)
   commit_expiry(part, acct)
-  journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"')
+  local queue_is_known = counts_of(part)[r.queue]
+  journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"', r.queue, 1, r.need)
   commit_account(acct)
   local ready, stream, entry = r.queue .. ':' .. r.class, '', ''
+  local due, ttl_at = r.delay > 0 and int(r.due) or part.at, int(r.due + r.ttl)
   if r.active then
     stream, entry = ready, redis.call('XADD', key('ready', ready), '*', 'j', r.job)
     redis.call('SADD', active_key(r.account, r.queue), r.job)
   end
   -- What load_job reads stands in front.
   redis.call('HSET', key('job', r.job), 'state', r.state, 'account', r.account, 'queue', r.queue, 'class', r.class,
-    'hold_ucr', int(r.need), 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
-    'created_at', int(part.now), 'due_at', int(r.due), 'ttl_at', int(r.due + r.ttl), 'counted_in', r.counted_in,
+    'hold_ucr', r.ceiling or int(r.need), 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
+    'created_at', part.at, 'due_at', due, 'ttl_at', ttl_at, 'counted_in', r.counted_in,
     unpack(fields))
   redis.call('SET', key('payload', r.job), payload)
-  redis.call('ZADD', key('jobs', r.account), int(part.now), r.job)
-  redis.call('ZADD', PREFIX .. 'part:deadlines', int(r.due + r.ttl), r.job)
-  redis.call('SADD', PREFIX .. 'part:queues', r.queue)
+  redis.call('ZADD', key('jobs', r.account), part.at, r.job)
+  redis.call('ZADD', PREFIX .. 'part:deadlines', ttl_at, r.job)
+  part.open_jobs = part.open_jobs + 1
+  if not queue_is_known then redis.call('SADD', PREFIX .. 'part:queues', r.queue) end
   if r.delay > 0 then
-    redis.call('ZADD', PREFIX .. 'part:due', int(r.due), r.job)
+    redis.call('ZADD', PREFIX .. 'part:due', due, r.job)
   elseif not r.active then
     enter_lane(part, r.job, r.account, r.queue, r.class)
   end

@@ -15,15 +15,25 @@ local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 -- Whole numbers only: tostring() would print 1e+14 from 10^14 on, and %.0f costs many times as much.
 local function int(n) return string.format('%d', n) end
 
+-- For lib/hooks.lua: the function that fills outboxes, the endpoints of accounts that were read
+-- (`<id>:<topics>;...`), and whether anybody in this partition wants to hear of running jobs.
+local hook, HOOKED, hooks_wanted = nil, {}, false
+
+-- A slot on its way to another node refuses a command when one of several keys is not there: asked once,
+-- before anything is read, for a key that never exists, and so for every key of the partition.
+local function check_slot() redis.call('EXISTS', KEYS[1], PREFIX .. 'part:never') end
+
 local function load_part()
+  check_slot()
   local v = redis.call('HMGET', KEYS[1], 'epoch', 'seq', 'hash', 'last_ms', 'tick_ms', 'reap_after_ms', 'frozen',
-    'frozen_n', 'halts', 'open')
+    'frozen_n', 'halts', 'open', 'hooks')
   local part = {
     epoch = v[1] or '1', seq = tonumber(v[2] or '0'), hash = v[3] or '',
     tick_ms = tonumber(v[5] or '0'), reap_after_ms = tonumber(v[6] or '0'),
     frozen = v[7] or nil, frozen_n = tonumber(v[8] or '0'),
     halts = v[9] or '', open = v[10] or ' ',
   }
+  hooks_wanted = (v[11] or '0') ~= '0'
   local now = tonumber(ARGV[1])
   if not now then
     local t = redis.call('TIME') -- read once: the clock goes on inside a script
@@ -31,6 +41,7 @@ local function load_part()
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
   part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
+  part.at = int(part.now)
   part.ahead_ms = part.now - now -- lib/clock.lua says for how long
   return part
 end
@@ -40,32 +51,58 @@ local function touch(...) redis.call('EXISTS', ...) end
 
 -- A grant as it stands in the store: kind|remaining|pinned|expires_ms|age.
 local function grant_row(g)
-  return g.kind .. '|' .. int(g.remaining) .. '|' .. int(g.pinned) .. '|' .. int(g.expires) .. '|' .. int(g.age)
+  return string.format('%s|%d|%d|%d|%d', g.kind, g.remaining, g.pinned, g.expires, g.age)
+end
+
+-- Open jobs and what is held for them, by queue, {jobs, micro-credits}: ` <queue>=<jobs>:<ucr> ` in part:meta.
+local function counts_of(part)
+  if part.counts then return part.counts end
+  part.counts = {}
+  for queue, jobs, ucr in string.gmatch(part.open, '(%S+)=(%-?%d+):(%-?%d+)') do
+    part.counts[queue] = { tonumber(jobs), tonumber(ucr) }
+  end
+  return part.counts
+end
+
+-- Where the journal stands now, and what its entries have counted.
+local function write_part(part)
+  if part.counts then
+    part.open = ' '
+    for queue, c in pairs(part.counts) do part.open = part.open .. queue .. '=' .. int(c[1]) .. ':' .. int(c[2]) .. ' ' end
+  end
+  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', part.hash, 'last_ms', part.at, 'open', part.open)
 end
 
 -- Appends one entry and moves the partition's sequence with it. It is the first write of every
 -- script that books: where it fails, nothing has happened. `postings` is a list of {name, delta};
 -- deltas of 0 are left out; `extra` is JSON text that starts with a comma, or ''. The rows of changed
 -- grants stand in the entry as they are afterwards, so that a store can be rebuilt from its journal.
-local function journal(part, acct, kind, op, job, postings, extra)
+-- An entry that moves a hold counts it: `queue`, by how many jobs, by how much.
+local function journal(part, acct, kind, op, job, postings, extra, queue, jobs, ucr)
+  local seq = int(part.seq + 1)
   acct.seq = acct.seq + 1
-  part.seq = part.seq + 1
-  local post = {}
+  local post, rows = '', {}
   for _, p in ipairs(postings) do
-    if p[2] ~= 0 then post[#post + 1] = '["' .. p[1] .. '",' .. int(p[2]) .. ']' end
+    if p[2] ~= 0 then post = string.format('%s%s["%s",%d]', post, post == '' and '' or ',', p[1], p[2]) end
   end
-  local rows = {}
-  for id in pairs(acct.changed) do rows[#rows + 1] = '"' .. id .. '":"' .. grant_row(acct.grants[id]) .. '"' end
-  table.sort(rows)
+  for id in pairs(acct.changed) do
+    local grant = acct.grants[id]
+    grant.row = grant_row(grant) -- commit_account writes the same
+    rows[#rows + 1] = '"' .. id .. '":"' .. grant.row .. '"'
+  end
+  if rows[2] then table.sort(rows) end
   if part.frozen or acct.state == 'frozen' then extra = extra .. ',"frozen":true' end
-  local body = '{"seq":' .. int(part.seq) .. ',"at_ms":' .. int(part.now) .. ',"kind":"' .. kind
-    .. '","op":' .. cjson.encode(op) .. ',"account":"' .. acct.id .. '","account_seq":' .. int(acct.seq)
-    .. ',"job":"' .. job .. '","post":[' .. table.concat(post, ',') .. '],"grants":{' .. table.concat(rows, ',') .. '}' .. extra .. '}'
+  local body = string.format('{"seq":%s,"at_ms":%s,"kind":"%s","op":%s,"account":"%s","account_seq":%d,"job":"%s","post":[', seq,
+    part.at, kind, cjson.encode(op), acct.id, acct.seq, job) .. post .. '],"grants":{' .. table.concat(rows, ',') .. '}' .. extra .. '}'
   local hash = redis.sha1hex(part.hash .. body)
-  redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. int(part.seq), 'b', body, 'h', hash)
-  part.hash = hash
-  redis.call('HSET', KEYS[1], 'seq', int(part.seq), 'hash', hash, 'last_ms', int(part.now),
-    'open', part.open)
+  redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. seq, 'b', body, 'h', hash)
+  part.seq, part.hash = part.seq + 1, hash
+  if queue then
+    local counts = counts_of(part)
+    local c = counts[queue] or { 0, 0 }
+    counts[queue] = { c[1] + jobs, c[2] + ucr }
+  end
+  if not part.in_batch then write_part(part) end -- lib/batch.lua does it once, behind the last item
 end
 
 local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }
@@ -75,10 +112,11 @@ local ONCE = { submitted = true, succeeded = true, failed = true, timed_out = tr
 -- One line in the partition's bounded event stream and one in the job's own timeline.
 local function event(part, job, account, what, detail)
   redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
-    'j', job, 'a', account, 'e', what, 'd', detail, 't', int(part.now))
+    'j', job, 'a', account, 'e', what, 'd', detail, 't', part.at)
   if job == '' then return end -- about an account alone
   local timeline = key('timeline', job)
   if ONCE[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
-    redis.call('APPEND', timeline, int(part.now) .. ' ' .. what .. ' ' .. detail .. '\n')
+    redis.call('APPEND', timeline, part.at .. ' ' .. what .. ' ' .. detail .. '\n')
   end
+  if hook then hook(part, job, account, what, detail) end
 end

@@ -25,7 +25,7 @@ local function spent_now(acct, now)
 end
 
 local function set_spent(acct, spent)
-  acct.spent = int(spent.day_until) .. '|' .. int(spent.day) .. '|' .. int(spent.month_until) .. '|' .. int(spent.month)
+  acct.spent = string.format('%d|%d|%d|%d', spent.day_until, spent.day, spent.month_until, spent.month)
   acct.spent_changed = true
 end
 
@@ -48,7 +48,7 @@ end
 local function count_hold(acct, spent, amount)
   spent.day, spent.month = spent.day + amount, spent.month + amount
   set_spent(acct, spent)
-  return int(spent.day_until) .. '|' .. int(spent.month_until)
+  return string.format('%d|%d', spent.day_until, spent.month_until)
 end
 
 -- Credit that a hold or a capture gave back leaves exactly the periods that it was counted in.

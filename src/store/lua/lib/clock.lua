@@ -13,6 +13,7 @@ local CLOCK_BACK_MAX_MS = 600000
 local function set_clock_back(part)
   if part.ahead_ms <= CLOCK_BACK_MAX_MS then return false end -- guard: clock_back_bound
   part.now, part.tick_ms, part.reap_after_ms = part.now - part.ahead_ms, 0, 0
+  part.at = int(part.now)
   redis.call('HSET', KEYS[1], 'last_ms', int(part.now), 'tick_ms', '0', 'clock_set_at', int(part.now), 'clock_set_ms',
     int(part.ahead_ms), 'clock_rank', '0')
   event(part, '', '', 'clock_back', int(part.ahead_ms))

@@ -71,22 +71,19 @@ end
 -- (id=amount;...), and for a refund the captured grants with all that is needed to find them again
 -- (id|kind|expires_ms|amount;...).
 local function end_hold(acct, slices_text, capture, our_fault, now)
-  local slices, held = {}, 0
+  local slices, held, left = {}, 0, capture
+  local taken_from, lost, memo = '', {}, ''
   for id, amount in string.gmatch(slices_text, '(g%d+)=(%d+)') do
-    slices[#slices + 1] = { grant = acct.grants[id], amount = tonumber(amount) }
-    held = held + tonumber(amount)
-  end
-  local left, taken_from, lost, memo = capture, {}, {}, {}
-  for _, slice in ipairs(slices) do
-    local taken = math.min(slice.amount, left)
-    left = left - taken
+    local grant, pinned = acct.grants[id], tonumber(amount)
+    local taken = math.min(pinned, left)
+    grant.pinned, held, left = grant.pinned - pinned, held + pinned, left - taken
+    acct.changed[id] = true
     if taken > 0 then
-      taken_from[#taken_from + 1] = slice.grant.id .. '=' .. int(taken)
-      memo[#memo + 1] = slice.grant.id .. '|' .. slice.grant.kind .. '|' .. int(slice.grant.expires) .. '|' .. int(taken)
+      local comma, text = taken_from == '' and '' or ';', int(taken)
+      taken_from = taken_from .. comma .. id .. '=' .. text
+      memo = memo .. comma .. id .. '|' .. grant.kind .. '|' .. int(grant.expires) .. '|' .. text
     end
-    slice.give_back = slice.amount - taken
-    slice.grant.pinned = slice.grant.pinned - slice.amount
-    acct.changed[slice.grant.id] = true
+    if pinned > taken then slices[#slices + 1] = { grant = grant, give_back = pinned - taken } end
   end
   local to_available, to_debt, to_breakage, to_house = 0, 0, 0, 0
   for i = #slices, 1, -1 do
@@ -111,7 +108,10 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
   end
   acct.held, acct.captured, acct.expired = acct.held - held, acct.captured + capture, acct.expired + to_breakage
   acct.granted = acct.granted - to_house
-  return { { 'held', -held }, { 'revenue', capture }, { 'available', to_available }, { 'debt', to_debt },
-    { 'breakage', to_breakage }, { 'promo', to_house } }, held - capture, { taken = table.concat(taken_from, ';'),
-    lost = table.concat(lost, ';'), memo = table.concat(memo, ';') }
+  local postings = { { 'held', -held }, { 'revenue', capture } }
+  if held > capture then
+    postings[3], postings[4] = { 'available', to_available }, { 'debt', to_debt }
+    postings[5], postings[6] = { 'breakage', to_breakage }, { 'promo', to_house }
+  end
+  return postings, held - capture, { taken = taken_from, lost = lost[1] and table.concat(lost, ';') or '', memo = memo }
 end

@@ -8,18 +8,20 @@
 local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, [''] = true }
 
 -- What most transitions have to know of a job, the fields that submit writes first in front: each look-up in
--- the list walks it from there. nil where there is no such job; what was never written is '' or 0.
-local function load_job(id)
+-- the list walks it from there. nil where there is no such job; what was never written is '' or 0. The values
+-- of further fields stand in the second result, from 20 on.
+local function load_job(id, ...)
   local v = redis.call('HMGET', key('job', id), 'state', 'account', 'queue', 'class', 'hold_ucr', 'slices', 'tool',
     'max_active', 'stream', 'entry', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
-    'open_submission', 'takeovers', 'counted_in')
+    'open_submission', 'takeovers', 'counted_in', ...)
   if not v[1] then return nil end
+  if hooks_wanted and not HOOKED[v[2]] then HOOKED[v[2]] = redis.call('HGET', key('acct', v[2]), 'hooks') or '' end
   return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
     hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
     stream = v[9] or '', entry = v[10] or '', token = v[11] or '', worker = v[12] or '',
     deadline_at = tonumber(v[13]) or 0, cancel_at = tonumber(v[14]) or 0, stage = v[15] or '',
     submissions = tonumber(v[16]) or 0, open_submission = v[17] or '', takeovers = tonumber(v[18]) or 0,
-    counted_in = v[19] or '' }
+    counted_in = v[19] or '' }, v
 end
 
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
@@ -34,8 +36,6 @@ local function plan_end(part, job, o)
     postings[2][2] = o.capture + o.absorbed -- the second posting is revenue
   end
   local active = active_key(job.account, job.queue)
-  touch(key('payload', job.id), key('work', job.id), key('timeline', job.id), key('ready', job.stream), active,
-    lane_key(job.account, job.queue))
   local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
   return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
     admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
@@ -54,18 +54,17 @@ end
 -- Writes the ending. The hold ends, the stream entry goes, the lane moves up, the books say so.
 local function commit_end(part, plan, more_fields)
   local job, o, acct = plan.job, plan.o, plan.acct
-  tally(part, job.queue, -1, -job.hold_ucr)
   commit_expiry(part, acct)
   journal(part, acct, o.state == 'succeeded' and 'settle' or 'release', o.class, job.id, plan.postings,
     ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
-    .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"')
+    .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"', job.queue, -1, -job.hold_ucr)
   commit_account(acct)
   local row = more_fields
   if o.absorbed > 0 then row[#row + 1], row[#row + 2] = 'absorbed_ucr', int(o.absorbed) end
   if job.stage ~= '' then row[#row + 1], row[#row + 2] = 'stage', '' end
   if job.submissions > 0 then row[#row + 1], row[#row + 2] = 'open_submission', '' end
   redis.call('HSET', key('job', job.id), 'state', o.state, 'fail_class', o.class, 'captured_ucr', int(o.capture),
-    'released_ucr', int(plan.released), 'finished_at', int(part.now), unpack(row))
+    'released_ucr', int(plan.released), 'finished_at', part.at, unpack(row))
   if job.worker ~= '' and o.by ~= 'worker' then
     redis.call('SADD', key('stops', job.worker), job.id)
     redis.call('XADD', PREFIX .. 'part:control', 'MAXLEN', '~', 1000, '*', 'w', job.worker)
@@ -80,7 +79,7 @@ local function commit_end(part, plan, more_fields)
     redis.call('ZREM', lane_key(job.account, job.queue), job.id)
   end
   redis.call('SREM', active_key(job.account, job.queue), job.id)
-  redis.call('ZADD', PREFIX .. 'part:finished', int(part.now), job.id)
+  redis.call('ZADD', PREFIX .. 'part:finished', part.at, job.id)
   if o.state == 'failed' or o.state == 'timed_out' then
     redis.call('ZADD', PREFIX .. 'part:deadletters', int(part.now), job.id)
   else

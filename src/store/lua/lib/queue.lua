@@ -18,19 +18,6 @@ local function is_halted(part, queue, what)
   return part.halts ~= '' and string.find(part.halts, ' ' .. queue .. ':' .. what .. ' ', 1, true) ~= nil
 end
 
--- Counts open jobs and what is held for them, by queue: ` <queue>=<jobs>:<ucr> ` in part:meta. Called
--- before the journal entry that moves the hold, which writes it.
-local function tally(part, queue, jobs, ucr)
-  local head = ' ' .. queue .. '='
-  local from, to = string.find(part.open, head, 1, true)
-  if from then
-    local n, held, rest = string.match(part.open, '^(%-?%d+):(%-?%d+)()', to + 1)
-    jobs, ucr = jobs + tonumber(n), ucr + tonumber(held)
-    part.open = string.sub(part.open, 1, from - 1) .. string.sub(part.open, rest)
-  end
-  part.open = part.open .. queue .. '=' .. int(jobs) .. ':' .. int(ucr) .. ' '
-end
-
 -- How long the jobs of one claim had waited since they were due, ms, by queue: one entry for all.
 local function note_starts(part, waits)
   local row = { 't', int(part.now) }

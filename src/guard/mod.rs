@@ -1,24 +1,42 @@
-//! What the fetching client may dial: checked after name resolution, so that the address that was
-//! judged is the address that is dialled.
+//! What may be dialled at a stranger's word: the addresses of outputs and of webhooks.
+//!
+//! URLs are judged before each hop, names after their resolution, so that the address that was judged
+//! is the address that is dialled. Nothing here holds a credential, follows a redirect or knows a proxy.
+
+pub mod addresses;
+
+mod client;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::Error;
-use super::addresses::is_public;
+use addresses::is_public;
+pub use client::{Clients, Lookup};
 
-/// Longest URL that is fetched. `data:` URLs have their own limit.
+/// Longest URL that is dialled.
 const URL_CHARS_MAX: usize = 8 * 1024;
+
+/// Why a stranger's address was not reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The scheme, host, port or address is one we never dial.
+    #[error("reach a stranger's address: {0} is not allowed")]
+    Blocked(String),
+    /// No connection or no answer within its time limit.
+    #[error("reach a stranger's address in time")]
+    Timeout,
+    /// The connection failed or broke. The address is left out: it may be signed.
+    #[error("talk to a stranger's address")]
+    Transport(#[source] reqwest::Error),
+}
 
 /// How far a client may reach. The scheme and port of a URL decide which one is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Reach {
+pub(crate) enum Reach {
     /// Public hosts and those of the allow-list: for `https` on its own port.
     PublicAndAllowed,
     /// Only hosts of the allow-list: for plain `http`, and for other ports.
@@ -27,7 +45,7 @@ pub(super) enum Reach {
 
 impl Reach {
     /// True where an address may be dialled.
-    pub(super) fn permits(self, allow_cidr: &[IpNet], address: IpAddr) -> bool {
+    fn permits(self, allow_cidr: &[IpNet], address: IpAddr) -> bool {
         let address = address.to_canonical();
         let allowed = allow_cidr.iter().any(|net| net.contains(&address));
         match self {
@@ -37,13 +55,21 @@ impl Reach {
     }
 }
 
+/// Whether a URL may be dialled as it stands; what its name resolves to is judged when it is.
+///
+/// # Errors
+/// [`Error::Blocked`], with a text that holds no part of the URL but its scheme or host.
+pub fn check_url(url: &Url, allow_cidr: &[IpNet]) -> Result<(), Error> {
+    judge_url(url, allow_cidr).map(|_| ())
+}
+
 /// Judges one URL before it is dialled: the first one, and the target of every redirect.
 ///
 /// A host that is an address never reaches the resolver and is therefore judged here.
 ///
 /// # Errors
 /// [`Error::Blocked`], with a text that holds no part of the URL but its scheme or host.
-pub(super) fn judge_url(url: &Url, allow_cidr: &[IpNet]) -> Result<Reach, Error> {
+pub(crate) fn judge_url(url: &Url, allow_cidr: &[IpNet]) -> Result<Reach, Error> {
     let reach = match (url.scheme(), url.port_or_known_default()) {
         ("https", Some(443)) => Reach::PublicAndAllowed,
         ("https" | "http", Some(_)) => Reach::AllowedOnly,
@@ -68,29 +94,6 @@ pub(super) fn judge_url(url: &Url, allow_cidr: &[IpNet]) -> Result<Reach, Error>
     }
 }
 
-/// A resolver that hands out only addresses that may be dialled.
-pub(super) struct GuardedResolver {
-    pub(super) allow_cidr: Arc<[IpNet]>,
-    pub(super) reach: Reach,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let allow_cidr = Arc::clone(&self.allow_cidr);
-        let reach = self.reach;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let permitted: Vec<SocketAddr> = found
-                .filter(|socket| reach.permits(&allow_cidr, socket.ip()))
-                .collect();
-            if permitted.is_empty() {
-                return Err(BlockedHost(name.as_str().to_owned()).into());
-            }
-            Ok(Box::new(permitted.into_iter()) as Addrs)
-        })
-    }
-}
-
 /// Every address of a name was refused. Travels through the client's own error as a source.
 #[derive(Debug)]
 struct BlockedHost(String);
@@ -103,8 +106,8 @@ impl fmt::Display for BlockedHost {
 
 impl StdError for BlockedHost {}
 
-/// Turns the client's error into ours: a refusal of the resolver, a timeout, or the transport.
-pub(super) fn classify(error: reqwest::Error) -> Error {
+/// Turns the error of one of these clients into ours: a refusal of the resolver, a timeout, or the transport.
+pub fn classify(error: reqwest::Error) -> Error {
     let mut source: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(inner) = source {
         if let Some(BlockedHost(host)) = inner.downcast_ref() {

@@ -1,6 +1,6 @@
 //! Which addresses belong to the public internet.
 //!
-//! An output's URL is chosen by a stranger. Whatever is reachable only from inside our own network
+//! The URL of an output or of a webhook is chosen by a stranger. Whatever is reachable only from inside our own network
 //! must not be reachable through it, so the default is a list of what is public, not of what is known
 //! to be dangerous.
 
