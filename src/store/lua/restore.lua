@@ -65,7 +65,8 @@ elseif step == 'jobs' then
     local job = redis.call('EXISTS', key('job', ARGV[i])) == 1 and not before('j:' .. ARGV[i]) -- guard: restore_job_once
     local row = job and redis.call('HMGET', key('job', ARGV[i]), 'queue', 'hold_ucr', 'account', 'stream', 'entry')
     if row and ARGV[i + 1] == 'keep' then
-      tally(part, row[1], 1, tonumber(row[2]))
+      local counted = counts_of(part)[row[1]] or { 0, 0 }
+      counts_of(part)[row[1]] = { counted[1] + 1, counted[2] + tonumber(row[2]) }
     elseif row then
       drop_entry({ stream = row[4] or '', entry = row[5] or '' })
       redis.call('ZREM', PREFIX .. 'part:deadlines', ARGV[i])
@@ -79,7 +80,7 @@ elseif step == 'jobs' then
       event(part, ARGV[i], row[3], ARGV[i + 2], 'restored')
     end
   end
-  redis.call('HSET', KEYS[1], 'open', part.open)
+  write_part(part)
 elseif step == 'lost' then
   local held_at = tonumber(ARGV[9])
   if redis.call('HEXISTS', KEYS[2], 'l:' .. ARGV[4]) == 1 then return { 'again' } end -- guard: restore_lost_once
