@@ -126,6 +126,9 @@ impl Projector {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         let mut session = self.open().await?;
         while session.round().await? {}
+        // Its locks go now, not when the server notices that the connection has gone.
+        let unlock = "select pg_advisory_unlock_all()";
+        session.client.execute(unlock, &[]).await?;
         Ok(session.written)
     }
 

@@ -159,7 +159,7 @@ impl PrivatePostgres {
         self.kill();
         let began = Instant::now();
         while began.elapsed() < START_MAX {
-            if self.child.as_ref().is_none_or(|child| !child.is_alive()) {
+            if self.child.as_ref().is_none_or(has_ended) {
                 self.child = Some(self.spawn());
             }
             if self.is_ready() {
@@ -212,6 +212,12 @@ impl PrivatePostgres {
             && stream.read_exact(&mut answer).is_ok()
             && answer == *b"R"
     }
+}
+
+/// Whether a child has ended, also where nobody has asked for its exit code yet.
+fn has_ended(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid()));
+    stat.map_or(!child.is_alive(), |stat| stat.contains(") Z "))
 }
 
 impl Drop for PrivatePostgres {

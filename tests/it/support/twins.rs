@@ -15,8 +15,10 @@ pub(crate) struct Twins {
 
 async fn connection(server: &PrivateRedis) -> MultiplexedConnection {
     let client = redis::Client::open(server.url()).expect("a client");
+    // WAIT answers when it is so, however busy the machine is.
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None);
     client
-        .get_multiplexed_async_connection()
+        .get_multiplexed_async_connection_with_config(&patient)
         .await
         .expect("a connection")
 }
