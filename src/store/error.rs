@@ -61,6 +61,10 @@ impl Error {
                 "LOADING" | "BUSY" | "READONLY" | "MASTERDOWN" | "NOREPLICAS" | "CLUSTERDOWN"
                 | "TRYAGAIN" | "MISCONF",
             ) => Self::Unreachable(error.to_string()),
+            // A slot on its way to another node: the script ended at its first command.
+            Some(_) if error.to_string().contains("non local key") => {
+                Self::Unreachable(error.to_string())
+            }
             Some(_) => Self::Script {
                 script,
                 message: error.to_string(),
@@ -91,6 +95,7 @@ mod tests {
             "MISCONF Redis is configured to save RDB snapshots, but is unable to persist to disk",
             "TRYAGAIN Multiple keys request during rehashing of slot",
             "READONLY You can't write against a read only replica.",
+            "ERR Script attempted to access a non local key in a cluster node script: 94f0",
         ] {
             assert!(of(reply).is_transient(), "{reply}");
         }

@@ -1,7 +1,11 @@
 //! The registry of Lua scripts: each binary carries its own, assembled from a body and the shared
 //! files that the body names, so that two versions can run side by side on one server.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
+
+#[cfg(all(feature = "lua-from-disk", not(debug_assertions)))]
+compile_error!("lua-from-disk is for scripts/mutate-lua: a release carries its own scripts");
 
 use super::error::Error;
 use super::prune;
@@ -88,6 +92,26 @@ impl Declared {
     }
 }
 
+/// A file of `lua/`: the one this binary carries.
+#[cfg(not(feature = "lua-from-disk"))]
+fn source(_name: &str, carried: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(carried)
+}
+
+/// A file of `lua/`: the one in METERLINE_LUA_DIR where that is set, else the one this binary carries.
+#[cfg(feature = "lua-from-disk")]
+fn source(name: &str, carried: &'static str) -> Cow<'static, str> {
+    let Some(dir) = std::env::var_os("METERLINE_LUA_DIR") else {
+        return Cow::Borrowed(carried);
+    };
+    let path = std::path::Path::new(&dir).join(format!("{name}.lua"));
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Cow::Owned(text),
+        // A script that the server cannot compile: every call of it fails and says this.
+        Err(error) => Cow::Owned(format!("#!lua\nfailed to read {}: {error}", path.display())),
+    }
+}
+
 /// Puts the shebang first, then what the body needs of the shared files, then the body. `flags` replaces the
 /// body's own shebang.
 fn assemble(body: &str, flags: Option<&str>) -> String {
@@ -99,31 +123,32 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
     let mut text = String::new();
     for part in uses.split(", ") {
         text.push('\n');
-        text.push_str(match part {
-            "account" => ACCOUNT,
-            "batch" => BATCH,
-            "acts" => ACTS,
-            "clock" => CLOCK,
-            "credit" => CREDIT,
-            "calendar" => CALENDAR,
-            "caps" => CAPS,
-            "operation" => OPERATION,
-            "frozen" => FROZEN,
-            "hold" => HOLD,
-            "hooks" => HOOKS,
-            "opening" => OPENING,
-            "queue" => QUEUE,
-            "job" => JOB,
-            "admission" => ADMISSION,
-            "upkeep" => UPKEEP,
-            _ => BASE,
+        text.push_str(&match part {
+            "account" => source("lib/account", ACCOUNT),
+            "batch" => source("lib/batch", BATCH),
+            "acts" => source("lib/acts", ACTS),
+            "clock" => source("lib/clock", CLOCK),
+            "credit" => source("lib/credit", CREDIT),
+            "calendar" => source("lib/calendar", CALENDAR),
+            "caps" => source("lib/caps", CAPS),
+            "operation" => source("lib/operation", OPERATION),
+            "frozen" => source("lib/frozen", FROZEN),
+            "hold" => source("lib/hold", HOLD),
+            "hooks" => source("lib/hooks", HOOKS),
+            "opening" => source("lib/opening", OPENING),
+            "queue" => source("lib/queue", QUEUE),
+            "job" => source("lib/job", JOB),
+            "admission" => source("lib/admission", ADMISSION),
+            "upkeep" => source("lib/upkeep", UPKEEP),
+            _ => source("lib/base", BASE),
         });
     }
     let (shebang, shared) = (flags.unwrap_or(shebang), prune::needed(&text, rest));
     format!("{shebang}\n{shared}\n{rest}")
 }
 
-fn script(name: &'static str, body: &str, flags: Option<&str>) -> Script {
+fn script(name: &'static str, carried: &'static str, flags: Option<&str>) -> Script {
+    let body = &source(name, carried);
     #[expect(clippy::disallowed_methods, reason = "this is the registry")]
     let code = redis::Script::new(&assemble(body, flags));
     Script {

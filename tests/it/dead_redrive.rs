@@ -5,8 +5,8 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::{AccountId, JobId};
 use meterline::domain::job::State;
 use meterline::store::{
-    Error, FailOutcome, FreezeAct, GrantKind, Payer, Redrive, RedriveOutcome, RedriveRefusal,
-    Redriven, Scope, Store, SubmitRefusal,
+    Error, FailOutcome, FreezeAct, GrantKind, Payer, QueueAct, Redrive, RedriveOutcome,
+    RedriveRefusal, Redriven, Scope, Store, SubmitRefusal,
 };
 
 use crate::support::*;
@@ -504,4 +504,28 @@ async fn promise_11_what_is_frozen_gets_no_job_again_whoever_pays() {
         redriven(&store, &dead, Payer::House).await;
         assert_sound(&store).await;
     }
+}
+
+#[tokio::test]
+async fn a_queue_that_drains_and_an_account_that_is_gone_take_no_dead_letter_back() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let dead = dead_letter(&store, &acme, 35).await;
+    let drain = store.act_on_queue("video", QueueAct::Drain, "why", "ops");
+    drain.await.expect("drain");
+    for payer in [Payer::Account, Payer::House] {
+        let before = raw.digest().await;
+        let refusal = refused(&store, &dead, payer).await;
+        let draining = SubmitRefusal::QueueDraining("video".to_owned());
+        assert_eq!(refusal, RedriveRefusal::Submit(draining));
+        assert_eq!(raw.digest().await, before);
+    }
+    assert_sound(&store).await;
+
+    let _: i64 = raw.run(&["DEL", &key("acct", "acme")]).await;
+    let before = raw.digest().await;
+    let refusal = refused(&store, &dead, Payer::Account).await;
+    let gone = SubmitRefusal::UnknownAccount(acme.clone());
+    assert_eq!(refusal, RedriveRefusal::Submit(gone));
+    assert_eq!(raw.digest().await, before);
 }

@@ -12,7 +12,7 @@ use meterline::store::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::support::{Raw, account, credits, funded, options};
+use super::support::{Raw, account, credits, funded, options, tap};
 
 const NONE: DurabilityOptions = DurabilityOptions {
     grants: Durability::None,
@@ -111,7 +111,7 @@ impl Pair {
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_10_a_grant_that_no_replica_confirms_is_unknown_until_one_does() {
     let pair = Pair::start().await;
-    let store = Store::open(&pair.master.url(), grants(Durability::Strongest))
+    let store = Store::open(&tap::around(&pair.master, 0), grants(Durability::Strongest))
         .await
         .expect("a store");
     funded(&store, "acme", 0).await;

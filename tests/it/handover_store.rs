@@ -54,6 +54,20 @@ async fn a_job_that_is_handed_over_goes_ahead_of_new_work_and_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_put_back_without_a_wait_is_not_ahead_of_what_is_more_urgent() {
+    let (store, _, acme, job) = running_job().await;
+    let urgent = meterline::store::NewJob {
+        priority: meterline::domain::job::Priority::High,
+        ..job_for(&store, &acme, 5)
+    };
+    let urgent = accept(&store, &urgent).await.job;
+    assert_eq!(defer(&store, &job, 0, false).await, DeferOutcome::Deferred);
+    assert_eq!(claim_one(&store, "w2").await.job, urgent);
+    assert_eq!(claim_one(&store, "w2").await.job, job.job);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
 async fn a_submission_that_was_never_sent_is_begun_anew_under_the_next_number() {
     let (store, _, _, job) = running_job().await;
     note(&store, &job, intent(1)).await;

@@ -65,40 +65,6 @@ async fn one_file_under_two_addresses_is_one_output() {
     rig.assert_sound().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_07_a_synchronous_submission_is_joined_at_every_point() {
-    let rig = Rig::new().await;
-    let acme = account("acme");
-    rig.fund(&acme, 500).await;
-    let mut jobs = Vec::new();
-    for name in ["intent", "post", "handle", "fetch", "artifact", "settle"] {
-        for phase in [StepPhase::Before, StepPhase::After] {
-            let (hook, reached) = dies_at(name, phase);
-            let doomed = rig.worker_with(Some(hook), 1);
-            let params = json!({"prompt": "x"});
-            let submitted = rig.submit_on(&acme, "text-to-image", params, Some("sim-sync"));
-            let job = submitted.await.job;
-            let patience = Duration::from_secs(5);
-            let died = tokio::time::timeout(patience, reached.notified()).await;
-            assert!(died.is_ok(), "{phase:?} {name} is never reached");
-            doomed.abort().await;
-            jobs.push((name, phase, job));
-        }
-    }
-    let heir = rig.worker(None);
-    for (name, phase, job) in jobs {
-        let view = rig.ended(&job).await;
-        assert_eq!(
-            view.text("state"),
-            "succeeded",
-            "{phase:?} {name}: {view:?}"
-        );
-        assert_eq!(rig.started_for(&job).await, 1, "{phase:?} {name}");
-    }
-    heir.drain().await;
-    rig.assert_sound().await;
-}
-
 /// A rig with a job that was sent to the provider by a worker that died before it read the answer.
 async fn sent_by_the_dead(rig: &Rig) -> meterline::domain::ids::JobId {
     let acme = account("acme");

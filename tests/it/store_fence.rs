@@ -239,3 +239,30 @@ async fn a_job_handed_over_later_is_resumed_with_its_handle() {
     let stream = view_of(&store, &job.job).await;
     assert_eq!(stream.text("stream"), "video:resume");
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_an_error_that_changes_nothing() {
+    let (store, raw, _, job) = running_job().await;
+    let (grants, aside) = (key("grants", "acme"), key("aside", "acme"));
+    let work = key("work", job.job.as_str());
+    let _: String = raw.run(&["RENAME", &grants, &aside]).await;
+    for name in [&grants, &work] {
+        let _: String = raw.run(&["SET", name, "not what it was"]).await;
+    }
+    let before = raw.digest().await;
+    let noted = store
+        .checkpoint(&job.job, &job.token, intent(1), "{}")
+        .await;
+    assert!(noted.is_err(), "{noted:?}");
+    let settled = store.settle(&job.job, &job.token, &settlement(7)).await;
+    assert!(settled.is_err(), "{settled:?}");
+    let end = ends(FailureClass::ProviderFault);
+    let failed = store.fail(&job.job, &job.token, &end).await;
+    assert!(failed.is_err(), "{failed:?}");
+    assert_eq!(raw.digest().await, before);
+
+    let _: String = raw.run(&["RENAME", &aside, &grants]).await;
+    let _: i64 = raw.run(&["DEL", &work]).await;
+    settle(&store, &job, &settlement(7)).await;
+    assert_sound(&store).await;
+}

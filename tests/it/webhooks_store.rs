@@ -483,3 +483,39 @@ async fn an_endpoint_that_may_have_no_more_is_looked_at_again_when_it_may() {
     }
     assert_eq!(score().await, None, "nothing is left to look for");
 }
+
+#[tokio::test]
+async fn a_clock_that_had_been_ahead_puts_no_message_off_by_as_much() {
+    let (store, _) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 100).await;
+    endpoint(&store, &acme, URL, "endings").await;
+    let ahead = store.at(T0 + 86_400_000);
+    for n in [1, 2] {
+        let job = accept(&ahead, &job_for(&ahead, &acme, n)).await.job;
+        cancel(&ahead, &job).await;
+    }
+    let taken = take(&ahead, 2).await;
+    report(&ahead, &taken[0], again_in(5_000)).await;
+    tick(&store).await;
+    assert!(take(&store, 10).await.is_empty());
+    assert_eq!(take(&store.at(T0 + 4_999), 10).await.len(), 0);
+    let first = take(&store.at(T0 + 5_000), 10).await;
+    assert_eq!(first.len(), 1, "the one that was put off");
+    assert_eq!(first[0].happened, taken[0].happened);
+    let second = take(&store.at(T0 + 20_000), 10).await;
+    assert_eq!(second.len(), 1, "the one that was under way");
+    let last = store.at(T0 + 20_000);
+    assert_eq!(
+        report(&last, &second[0], again_in(60_000)).await,
+        ReportOutcome::Noted
+    );
+    assert!(
+        take(&store.at(T0 + 24_999), 10).await.is_empty(),
+        "set right once"
+    );
+    assert_sound(&last).await;
+}
+
+fn again_in(delay_ms: u64) -> Tried {
+    Tried::Again { delay_ms }
+}

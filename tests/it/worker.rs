@@ -1,9 +1,8 @@
 //! Workers against a real Redis and a real HTTP provider.
 
-use meterline::worker::StepPhase;
 use serde_json::json;
 
-use crate::support::rig::{Rig, dies_at};
+use crate::support::rig::Rig;
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,111 +144,6 @@ async fn promise_07_a_dropped_answer_is_repeated_only_with_the_providers_idempot
     );
     worker.drain().await;
     rig.assert_sound().await;
-}
-
-/// Every point of the line at which a worker can die.
-const POINTS: [&str; 8] = [
-    "intent", "post", "handle", "pause", "poll", "fetch", "artifact", "settle",
-];
-
-/// How a job ended after its first worker had died at one point of the line.
-struct Death {
-    point: String,
-    view: meterline::store::JobView,
-    obligations: usize,
-}
-
-/// Lets a worker die at every point of the line with a job of `route`, each in a house of its own, and
-/// another take over.
-async fn every_death(route: &'static str) -> Vec<Death> {
-    let synchronous = matches!(route, "sim-sync" | "sim-bytes");
-    let points = POINTS
-        .into_iter()
-        // A synchronous answer is never polled or waited for, and `sim-bytes` has no handle.
-        .filter(|name| !(synchronous && matches!(*name, "poll" | "pause")))
-        .filter(|name| !(route == "sim-bytes" && *name == "handle"))
-        .flat_map(|name| [(name, StepPhase::Before), (name, StepPhase::After)]);
-    let deaths = points.map(|(name, phase)| tokio::spawn(one_death(route, name, phase)));
-    let mut ended = Vec::new();
-    for death in deaths.collect::<Vec<_>>() {
-        ended.push(death.await.expect("a death"));
-    }
-    ended
-}
-
-async fn one_death(route: &'static str, name: &'static str, phase: StepPhase) -> Death {
-    let point = format!("{route}: {phase:?} {name}");
-    let rig = Rig::new().await;
-    let acme = account("acme");
-    rig.fund(&acme, 10).await;
-    let (hook, reached) = dies_at(name, phase);
-    let doomed = rig.worker_with(Some(hook), 1);
-    let params = json!({"prompt": "x", "sim": {"delay_ms": 60}});
-    let job = rig
-        .submit_on(&acme, "text-to-image", params, Some(route))
-        .await
-        .job;
-    tokio::time::timeout(std::time::Duration::from_secs(20), reached.notified())
-        .await
-        .unwrap_or_else(|_| panic!("{point} is never reached"));
-    doomed.abort().await;
-    let heir = rig.worker(None);
-    let view = rig.ended(&job).await;
-    heir.drain().await;
-    assert!(rig.started_for(&job).await <= 1, "{point}");
-    assert_eq!(
-        view.number("tries"),
-        0,
-        "{point}: a dead worker spends no try"
-    );
-    assert!(view.number("takeovers") <= 1, "{point}: {view:?}");
-    rig.assert_sound().await;
-    let obligations = rig.store.obligations().await.expect("obligations").len();
-    Death {
-        point,
-        view,
-        obligations,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_07_a_worker_that_takes_over_attaches_at_every_point() {
-    for route in ["sim", "sim-sync"] {
-        for Death { point, view, .. } in every_death(route).await {
-            assert_eq!(view.text("state"), "succeeded", "{point}: {view:?}");
-            assert_eq!(view.number("captured_ucr"), 7_000_000, "{point}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_07_without_the_providers_idempotency_an_unknown_post_is_not_repeated() {
-    for route in ["sim-blind", "sim-bytes"] {
-        let mut unknown = 0;
-        for Death {
-            point,
-            view,
-            obligations,
-        } in every_death(route).await
-        {
-            if view.text("state") == "succeeded" {
-                assert_eq!(obligations, 0, "{point}");
-                continue;
-            }
-            unknown += 1;
-            assert_eq!(
-                view.text("fail_class"),
-                "unknown_outcome",
-                "{point}: {view:?}"
-            );
-            assert_eq!(view.number("captured_ucr"), 0, "{point}");
-            assert_eq!(obligations, 1, "{point}: it may still be working");
-        }
-        assert!(
-            unknown >= 2,
-            "{route}: death around the POST leaves it unknown"
-        );
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

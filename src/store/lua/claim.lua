@@ -92,10 +92,12 @@ end
 
 local jobs = {}
 local function is_full() return #jobs >= 100 or ended >= 100 end
-local queues = part.frozen and 0 or (#KEYS - 3) / 4 -- guard: claim_frozen_partition
+local queues = (#KEYS - 3) / 4
+if part.frozen then queues = 0 end -- guard: claim_frozen_partition
 for q = 0, queues - 1 do
   local free = tonumber(ARGV[6 + q * 2 + 1])
-  local order = ARGV[5] == '1' and { 0, 3, 2, 1 } or { 0, 1, 2, 3 } -- guard: low_never_starves
+  local order = { 0, 1, 2, 3 }
+  if ARGV[5] == '1' then order = { 0, 3, 2, 1 } end -- guard: low_never_starves
   if is_halted(part, ARGV[6 + q * 2], 'paused') then order = { 0 } end -- guard: claim_paused
   for _, class in ipairs(order) do
     local stream = KEYS[4 + q * 4 + class]

@@ -34,7 +34,9 @@ end
 if delay > 0 then
   redis.call('ZADD', PREFIX .. 'part:due', int(due), job.id)
 else
-  enqueue(job.id, job.queue, (job.stage ~= '' or ARGV[7] == '1') and 'resume' or job.class) -- guard: hand_over_ahead
+  local class = job.class
+  if job.stage ~= '' or ARGV[7] == '1' then class = 'resume' end -- guard: hand_over_ahead
+  enqueue(job.id, job.queue, class)
 end
 event(part, job.id, job.account, 'deferred', ARGV[5])
 return { 'deferred', int(due) }

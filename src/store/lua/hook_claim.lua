@@ -10,10 +10,10 @@
 
 local part, room = load_part(), tonumber(ARGV[4])
 local until_ms, out = part.now + tonumber(ARGV[2]), {}
-local ready = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(part.now), 'LIMIT', 0, 50)
 local is_new = redis.call('HGET', KEYS[1], 'hook_room') ~= ARGV[5]
 
 -- point of no return
+mend_hooks(part, 20)
 if is_new then redis.call('HSET', KEYS[1], 'hook_room', ARGV[5]) end
 
 local function hand_out(endpoint, id, v)
@@ -33,7 +33,7 @@ local function hand_out(endpoint, id, v)
     entry[2], more, artifact or '' }
 end
 
-for _, endpoint in ipairs(ready) do
+for _, endpoint in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(part.now), 'LIMIT', 0, 50)) do
   if #out >= room then break end
   local v = redis.call('HMGET', key('hook', endpoint), 'state', 'throttled_until', 'url', 'secret', 'old_secret', 'old_until')
   if v[1] ~= 'enabled' then -- guard: claim_enabled

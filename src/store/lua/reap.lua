@@ -35,7 +35,8 @@ local function take_back(worker, stream, id)
   local mine = job and job.entry == id and key('ready', job.stream) == stream
   if mine and job.state == 'running' and job.worker == worker then -- guard: reap_own_entry
     if own and keeps[job.id] then return end -- guard: hand_back_running
-    local takeovers = job.takeovers + (own and 0 or 1) -- guard: hand_back_free
+    local takeovers = job.takeovers + 1
+    if own then takeovers = job.takeovers end -- guard: hand_back_free
     if not own and takeovers > tonumber(ARGV[3]) then -- guard: takeovers_max
       commit_end(part, plan_end(part, job, { state = 'failed', class = 'lost', capture = 0, absorbed = 0, by = 'reap',
         detail = 'lost' }), { 'token', '', 'takeovers', int(takeovers) })

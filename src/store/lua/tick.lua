@@ -24,7 +24,8 @@ redis.call('HSET', KEYS[1], 'tick_ms', int(now), 'last_ms', int(now), 'schema', 
 local more = mend_clocks(part, KEYS[11], lease_ms, batch)
 
 -- 1. Deadlines before anything is made ready: what is over is not handed out again.
-local over = due_members(KEYS[3], now) -- guard: tick_deadline
+local over = {}
+over = due_members(KEYS[3], now) -- guard: tick_deadline
 for _, id in ipairs(over) do
   local job = load_job(id)
   if job and not ENDINGS[job.state] then

@@ -20,7 +20,9 @@ local sound, wrong = tonumber(audited[1] or '0'), tonumber(audited[2] or '0')
 sound = math.min(sound, tonumber(audited[3]) or math.huge) -- guard: trim_history
 local at = redis.call('HMGET', KEYS[3], 'seq', 'hash')
 local seq, hash = tonumber(at[1] or '0'), at[2] or ''
-local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', int(part.now - tonumber(ARGV[2])), 'LIMIT', 0, 100) -- guard: trim_retention
+local ended_by = part.now
+ended_by = ended_by - tonumber(ARGV[2]) -- guard: trim_retention
+local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', int(ended_by), 'LIMIT', 0, 100)
 local to, last, used = 0, 0, nil
 for _, member in ipairs(old) do
   local _, first, ended = string.match(member, '^(%d+)|(%d+)|(%d+)$')

@@ -1,12 +1,14 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
+pub(crate) mod tap;
 pub(crate) mod twins;
 pub(crate) mod webhooks;
 
@@ -44,7 +46,8 @@ pub(crate) fn plain_redis() -> RedisOptions {
 
 /// An empty database of the process's own server.
 pub(crate) fn fresh_url() -> String {
-    REDIS.url_of_database(DATABASE.fetch_add(1, Ordering::Relaxed))
+    let database = DATABASE.fetch_add(1, Ordering::Relaxed);
+    tap::around(&REDIS, database)
 }
 
 /// The settings that tests use: short clocks, one partition.

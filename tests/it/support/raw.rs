@@ -1,10 +1,29 @@
 //! The server behind a store, without the store: to look at every byte, and to break things.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use meterline::domain::ids::AccountId;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use sha1::{Digest, Sha1};
+
+/// One hash over every key and value of a database.
+pub(super) const DIGEST: &str = "local names, all = redis.call('KEYS', '*'), ''
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local value
+        if redis.call('TYPE', name).ok == 'hash' then
+            local flat, rows = redis.call('HGETALL', name), {}
+            for i = 1, #flat, 2 do rows[#rows + 1] = flat[i] .. '=' .. flat[i + 1] end
+            table.sort(rows)
+            value = table.concat(rows, ',')
+        else
+            value = redis.call('DUMP', name)
+        end
+        all = redis.sha1hex(all .. name .. value)
+    end
+    return all";
 
 /// A plain connection to the database a store lives in.
 #[derive(Clone)]
@@ -20,7 +39,12 @@ pub(crate) fn key(noun: &str, id: &str) -> String {
 impl Raw {
     pub(crate) async fn open(url: &str) -> Self {
         let client = redis::Client::open(url).expect("a client");
-        let connection = client.get_multiplexed_async_connection().await;
+        // A machine that is busy with other things answers late, and that is nobody's fault.
+        let config =
+            AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+        let connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await;
         Self {
             connection: connection.expect("a connection"),
         }
@@ -61,24 +85,15 @@ impl Raw {
         all
     }
 
+    /// Takes every key away: for tests that use a database of their own server again.
+    pub(crate) async fn forget_all(&self) {
+        let script = "for _, name in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', name) end return 1";
+        let _: i64 = self.run(&["EVAL", script, "0"]).await;
+    }
+
     /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
     pub(crate) async fn digest(&self) -> String {
-        let script = "local names, all = redis.call('KEYS', '*'), ''
-            table.sort(names)
-            for _, name in ipairs(names) do
-                local value
-                if redis.call('TYPE', name).ok == 'hash' then
-                    local flat, rows = redis.call('HGETALL', name), {}
-                    for i = 1, #flat, 2 do rows[#rows + 1] = flat[i] .. '=' .. flat[i + 1] end
-                    table.sort(rows)
-                    value = table.concat(rows, ',')
-                else
-                    value = redis.call('DUMP', name)
-                end
-                all = redis.sha1hex(all .. name .. value)
-            end
-            return all";
-        self.run(&["EVAL", script, "0"]).await
+        self.run(&["EVAL", DIGEST, "0"]).await
     }
 
     /// Books a debt as a correction, the way a clawback of spent credit leaves one.

@@ -48,15 +48,18 @@ impl Rig {
 
     /// A house whose jobs have a minute, so that a machine that is busy with other things fails none.
     pub(crate) async fn patient(url: String) -> Self {
-        let minute = |queue: &str, clock: &str| {
-            (
-                format!("METERLINE__QUEUES__{queue}__{clock}_MS"),
-                "60000".to_owned(),
-            )
-        };
-        let queues = ["IMAGE", "VIDEO"];
-        let clocks = ["SUBMISSION_TIMEOUT", "DEADLINE"];
-        let settings = queues.map(|queue| clocks.map(|clock| minute(queue, clock)));
+        Self::timed(url, 60_000).await
+    }
+
+    /// A house whose jobs have a minute, and each of their submissions so long.
+    pub(crate) async fn timed(url: String, submission_ms: u64) -> Self {
+        let clocks = [("SUBMISSION_TIMEOUT", submission_ms), ("DEADLINE", 60_000)];
+        let settings = ["IMAGE", "VIDEO"].map(|queue| {
+            clocks.map(|(clock, ms)| {
+                let name = format!("METERLINE__QUEUES__{queue}__{clock}_MS");
+                (name, ms.to_string())
+            })
+        });
         let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
         Self::with(url, &dev, settings.into_iter().flatten()).await
     }
@@ -117,6 +120,17 @@ impl Rig {
         slots: u32,
         drain_max_ms: u64,
     ) -> Worker {
+        self.worker_of(self.store.clone(), hook, slots, drain_max_ms)
+    }
+
+    /// A worker with connections of its own.
+    pub(crate) fn worker_of(
+        &self,
+        store: Store,
+        hook: Option<StepHook>,
+        slots: u32,
+        drain_max_ms: u64,
+    ) -> Worker {
         let queues = ["image", "video", "audio", "training"];
         let options = WorkerOptions {
             slots: queues.map(|queue| (queue.to_owned(), slots)).into(),
@@ -135,7 +149,7 @@ impl Rig {
         };
         let prober = Prober::new(env!("CARGO_BIN_EXE_meterline"));
         let outputs = Outputs::new(Fetcher::new(limits), artifacts, prober);
-        Worker::start(self.store.clone(), providers, outputs, options, hook)
+        Worker::start(store, providers, outputs, options, hook)
     }
 
     pub(crate) async fn fund(&self, account: &AccountId, credits: u32) {

@@ -18,8 +18,8 @@ local function plan_admission(part, acct, r)
     return { 'insufficient', int(r.need), int(acct.available - acct.debt) }
   end
   local waiting = redis.call('ZCARD', lane_key(r.account, r.queue))
-  local room = waiting == 0 and redis.call('SCARD', active_key(r.account, r.queue))
-    < active_max(acct, r.queue, r.max_active) -- guard: max_active
+  local room, most = waiting == 0, active_max(acct, r.queue, r.max_active)
+  if room and redis.call('SCARD', active_key(r.account, r.queue)) >= most then room = false end -- guard: max_active
   if r.delay == 0 and not room and waiting >= r.lane_max then return { 'lane_full' } end -- guard: lane_max
   r.slices = r.house and pin_house(acct, r.need) or pin_slices(acct, r.need)
   r.counted_in = spent and count_hold(acct, spent, r.need) or ''

@@ -1,13 +1,11 @@
 -- base: names of keys, the clock, numbers, the journal, events. Part of every script.
---
 -- KEYS[1] is always the partition's meta hash; every other key carries the same hash tag.
 -- ARGV[1] is always '' or, in tests, the time in ms to use instead of the server's clock.
 
 local PREFIX = string.match(KEYS[1], '^(ml:{[^}]*}:)')
 local GROUP = 'workers'
 local GRACE_MS = 86400000
-local EVENTS_MAX = 10000
-local TIMELINE_MAX_BYTES = 8192
+local EVENTS_MAX, TIMELINE_MAX_BYTES = 10000, 8192
 local AMOUNT_MAX = 9007199254740991
 
 local function key(noun, id) return PREFIX .. noun .. ':' .. id end
@@ -15,8 +13,7 @@ local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 -- Whole numbers only: tostring() would print 1e+14 from 10^14 on, and %.0f costs many times as much.
 local function int(n) return string.format('%d', n) end
 
--- For lib/hooks.lua: the function that fills outboxes, the endpoints of accounts that were read
--- (`<id>:<topics>;...`), and whether anybody in this partition wants to hear of running jobs.
+-- For lib/hooks.lua: what fills outboxes, `<id>:<topics>;...` by account, whether anybody hears of running jobs.
 local hook, HOOKED, hooks_wanted = nil, {}, false
 
 -- A slot on its way to another node refuses a command when one of several keys is not there: asked once,
@@ -40,7 +37,8 @@ local function load_part()
     now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
   end
   -- A failover to a server with a slower clock must not bring lapsed things back to life.
-  part.now = math.max(now, tonumber(v[4] or '0')) -- guard: clock_never_back
+  part.now = now
+  if now < tonumber(v[4] or '0') then part.now = tonumber(v[4]) end -- guard: clock_never_back
   part.at = int(part.now)
   part.ahead_ms = part.now - now -- lib/clock.lua says for how long
   return part

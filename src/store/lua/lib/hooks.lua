@@ -8,8 +8,8 @@
 -- outfly:<endpoint> by the end of the lease of whoever sends it. Hash outtry:<endpoint>: tries that failed.
 -- Stream outdead:<endpoint>: messages that were given up, the latest of them.
 
-local TOPICS = { submitted = 'q', running = 'r', intent = 'p', handle = 'p', artifact = 'p', retry = 'p',
-  deferred = 'p', taken_back = 'p', succeeded = 's', failed = 'f', timed_out = 't', cancelled = 'c' }
+-- A text, not a table: every call of a script would make a table anew, also for accounts without endpoints.
+local TOPICS = ' submitted=q running=r intent=p handle=p artifact=p retry=p deferred=p taken_back=p succeeded=s failed=f timed_out=t cancelled=c '
 
 local function forget_message(endpoint, id)
   redis.call('XDEL', key('outbox', endpoint), id)
@@ -40,8 +40,9 @@ local function push(part, endpoint, fields)
 end
 
 hook = function(part, job, account, what, detail)
-  local topic, list = TOPICS[what], HOOKED[account]
-  if not topic or not list or not string.find(list, ':%l*' .. topic) then return end -- guard: hook_topic
+  local list = HOOKED[account] or ''
+  local topic = list ~= '' and string.match(TOPICS, ' ' .. what .. '=(%l) ')
+  if not topic or not string.find(list, ':%l*' .. topic) then return end -- guard: hook_topic
   local v = redis.call('HMGET', key('job', job), 'state', 'tool', 'queue', 'hold_ucr', 'captured_ucr', 'released_ucr',
     'fail_class')
   local fields = { 'j', job, 'n', int(redis.call('HINCRBY', key('job', job), 'hook_seq', 1)), 'e', what, 't', int(part.now),
@@ -86,4 +87,28 @@ local function disable_hook(part, endpoint, account, why)
   redis.call('ZREM', PREFIX .. 'part:hooks', endpoint)
   index_hooks(account)
   event(part, '', account, 'webhook_disabled', endpoint .. ' ' .. why)
+end
+
+-- The partition's clock had been ahead and was set back (lib/clock.lua): what was put off meanwhile is due by as
+-- much earlier. A batch at a call; ranks and scores only fall, so that a rank skips none.
+local function mend_hooks(part, batch)
+  local v = redis.call('HMGET', KEYS[1], 'clock_set_at', 'clock_set_ms', 'hooks_mended', 'hooks_rank')
+  if not v[1] or v[1] == v[3] then return end -- guard: hooks_clock_back
+  local rank, ahead = tonumber(v[4] or '0'), tonumber(v[2])
+  local ids = redis.call('ZRANGE', PREFIX .. 'part:hooks', rank, rank + batch - 1)
+  for _, endpoint in ipairs(ids) do
+    if redis.call('HGET', key('hook', endpoint), 'mended') ~= v[1] then -- met again where others fell below it
+      for _, noun in ipairs({ 'outdue', 'outfly' }) do
+        local rows = redis.call('ZRANGEBYSCORE', key(noun, endpoint), '(' .. int(part.now), '+inf', 'WITHSCORES', 'LIMIT', 0, 1000)
+        for i = 1, #rows, 2 do
+          redis.call('ZADD', key(noun, endpoint), int(math.max(part.now, tonumber(rows[i + 1]) - ahead)), rows[i])
+        end
+      end
+      redis.call('HSET', key('hook', endpoint), 'mended', v[1])
+      redis.call('HDEL', key('hook', endpoint), 'throttled_until', 'failing_since')
+      next_look(part, endpoint, false)
+    end
+  end
+  redis.call('HSET', KEYS[1], 'hooks_rank', int(#ids < batch and 0 or rank + batch))
+  if #ids < batch then redis.call('HSET', KEYS[1], 'hooks_mended', v[1]) end
 end
