@@ -177,7 +177,7 @@ async fn a_promoted_replica_that_lagged_is_frozen_and_rebuilt() {
     let store = twins.store().await;
     let open = live(&store).await;
     twins.level().await;
-    twins.stall();
+    twins.stall().await;
     // Acknowledged, committed to history, never heard by the replica.
     let acme = account("acme");
     give(&store, &acme, 30, GrantKind::Purchase, None, "pay-2").await;
@@ -235,7 +235,7 @@ async fn a_promoted_replica_that_went_its_own_way_is_frozen_and_its_entries_are_
     let store = twins.store().await;
     let open = live(&store).await;
     twins.level().await;
-    twins.stall();
+    twins.stall().await;
     let acme = account("acme");
     give(&store, &acme, 30, GrantKind::Purchase, None, "pay-2").await;
     project(&store, &url).await;

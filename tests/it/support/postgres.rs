@@ -160,6 +160,8 @@ impl PrivatePostgres {
         let began = Instant::now();
         while began.elapsed() < START_MAX {
             if self.child.as_ref().is_none_or(has_ended) {
+                // Its folder must outlive it.
+                self.kill();
                 self.child = Some(self.spawn());
             }
             if self.is_ready() {

@@ -3,7 +3,6 @@
 use meterline::dev::redis::PrivateRedis;
 use meterline::store::Store;
 use redis::aio::MultiplexedConnection;
-use rustix::process::{Pid, Signal, kill_process};
 
 use super::{options, plain_redis};
 
@@ -89,23 +88,18 @@ impl Twins {
         assert_eq!(there, 1);
     }
 
-    /// The replica hears nothing from here on.
-    pub(crate) fn stall(&self) {
-        signal(&self.replica, Signal::STOP);
+    /// The replica hears nothing from here on: it keeps what it has and waits for a master that is not
+    /// there. (One that is only stopped finds in its socket what it missed.)
+    pub(crate) async fn stall(&self) {
+        let _: String = run(&self.replica, &["REPLICAOF", "127.0.0.1", "1"]).await;
     }
 
     /// The master dies, the replica becomes the master with what it had heard. Returns the store there.
     pub(crate) async fn fail_over(&mut self) -> Store {
         self.master.kill().expect("kill");
-        signal(&self.replica, Signal::CONT);
         let _: String = run(&self.replica, &["REPLICAOF", "NO", "ONE"]).await;
         Store::open(&self.replica.url(), options())
             .await
             .expect("a store")
     }
-}
-
-fn signal(server: &PrivateRedis, signal: Signal) {
-    let pid = server.pid().and_then(Pid::from_raw).expect("a process");
-    kill_process(pid, signal).expect("a signal");
 }
