@@ -42,6 +42,19 @@ need_found() {
 
 need_redis() { need 'redis-server|valkey-server' 'the store' redis-server redis redis; }
 
+# Debian keeps the server's programs out of the PATH.
+need_postgres() {
+  for program in /usr/lib/postgresql/*/bin/initdb; do
+    if [ -x "$program" ]; then return 0; fi
+  done
+  if command -v initdb >/dev/null 2>&1; then return 0; fi
+  say 'postgresql is missing (history): installing it'
+  if install_package postgresql postgresql-server postgresql; then return 0; fi
+  say 'could not install it; please do it by hand:'
+  say '  apt-get install postgresql   |   dnf install postgresql-server   |   brew install postgresql'
+  exit 1
+}
+
 need_cargo() {
   if ! command -v cargo >/dev/null 2>&1 && [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
   if command -v cargo >/dev/null 2>&1; then return 0; fi

@@ -19,8 +19,8 @@ pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
 pub use schema::{FileKind, schema};
 pub use settings::{
-    Accounts, Api, Audit, Dev, Durability, Journal, Media, Period, Plan, Provider, Queue, Redis,
-    Rewards, Settings, Store, Webhooks, Wish, Worker,
+    Accounts, Api, Audit, Dev, Durability, Journal, Media, Period, Plan, Postgres, Provider, Queue,
+    Redis, Rewards, Settings, Store, Webhooks, Wish, Worker,
 };
 
 use crate::domain::catalogue::Catalogue;

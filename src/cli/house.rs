@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use crate::config::{self, Flag, Loaded, Settings, Wish};
 use crate::domain::credits::Ucr;
+use crate::ledger::postgres;
 use crate::producer::Producer;
 use crate::store::{ConnectionOptions, Durability, DurabilityOptions, Options, Store};
 
@@ -31,8 +32,16 @@ impl House {
 
     /// Connects. Whatever goes wrong here, nothing has been asked of the store yet.
     pub(super) async fn store(&self) -> Result<Store, Failure> {
+        let options = store_options(self.settings());
         let url = self.settings().redis.url.expose_secret();
-        Store::open(url, store_options(self.settings()))
+        if let Some(history) = self.settings().postgres.address() {
+            let there = Store::open_existing(url, options.clone()).await;
+            if let Some(store) = there.map_err(|error| Failure::from(error).harmless())? {
+                return Ok(store);
+            }
+            refuse_where_known(history).await?;
+        }
+        Store::open(url, options)
             .await
             .map_err(|error| Failure::from(error).harmless())
     }
@@ -41,6 +50,22 @@ impl House {
     pub(super) fn producer(&self, store: Store) -> Producer {
         Producer::new(store, self.loaded.catalogue.clone(), self.settings().retry)
     }
+}
+
+/// An empty server must not become a new store where history knows one that had accounts.
+async fn refuse_where_known(history: &SecretString) -> Result<(), Failure> {
+    let Some(known) = postgres::known(history).await? else {
+        return Ok(());
+    };
+    if known.entries == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the store is empty, and history knows {} accounts and {} entries: bring it back with \
+         `meterline rebuild` (--dry-run shows what it would do), or set postgres.url to an empty database",
+        known.accounts, known.entries
+    );
+    Err(Failure::new(Kind::StoreLost, message))
 }
 
 /// What the store needs of the settings.

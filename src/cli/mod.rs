@@ -20,9 +20,12 @@ mod key;
 mod man;
 mod obligation;
 mod output;
+mod postgres;
+mod projector;
 mod provider;
 mod queue;
 mod quote;
+mod rebuild;
 mod request;
 mod serve;
 mod simulate;
@@ -108,6 +111,8 @@ enum Command {
     #[command(subcommand)]
     Worker(worker::Command),
     #[command(subcommand)]
+    Postgres(postgres::Command),
+    #[command(subcommand)]
     Webhook(webhook::Command),
     #[command(subcommand)]
     Provider(provider::Command),
@@ -116,6 +121,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::Command),
     Audit(audit::Args),
+    Rebuild(rebuild::Args),
     Bench(bench::Args),
     #[command(subcommand)]
     Freeze(freeze::Command),
@@ -262,11 +268,13 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Dead(_)
         | Command::Hold(_)
         | Command::Worker(_)
+        | Command::Postgres(_)
         | Command::Webhook(_)
         | Command::Provider(_)
         | Command::Obligation(_)
         | Command::Key(_)
         | Command::Audit(_)
+        | Command::Rebuild(_)
         | Command::Bench(_)
         | Command::Freeze(_)
         | Command::Config(_)
@@ -296,11 +304,13 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Dead(command) => dead::run(call, command).await,
             Command::Hold(command) => hold::run(call, command).await,
             Command::Worker(command) => worker::run(call, command).await,
+            Command::Postgres(command) => postgres::run(call, command).await,
             Command::Webhook(command) => webhook::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Key(command) => key::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Rebuild(args) => rebuild::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),

@@ -28,11 +28,14 @@ const EXAMPLES: &str = "Examples:
   meterline serve
   meterline serve --role api --listen 127.0.0.1:8080
   meterline serve --role worker --slots image=4,video=2 --artifacts /srv/outputs
+  meterline serve --role projector
   meterline serve --config config/dev --provider-url sim=http://127.0.0.1:9100";
 
 /// Run jobs and serve the HTTP API until told to stop
 ///
-/// Prints `listening http://...` on stderr once it answers requests, and `ready worker=<id>` once it claims. SIGTERM, SIGINT or `worker drain`: it claims
+/// Prints `listening http://...` on stderr once it answers requests. The role `projector` writes history to Postgres
+/// (`postgres.url`) and prints `ready projector`; `all` does so too where that is set. A worker
+/// prints `ready worker=<id>` on stderr once it claims. SIGTERM, SIGINT or `worker drain`: it claims
 /// nothing more, hands over what others can go on with, waits for requests that are under way, says
 /// what became of its jobs and exits with 0 (with 1 where time was up and jobs were left). A second
 /// signal ends it at once, with 1, and others take its jobs over when its lease has lapsed.
@@ -68,6 +71,8 @@ enum Role {
     Api,
     /// Runs jobs.
     Worker,
+    /// Writes history to Postgres.
+    Projector,
 }
 
 fn slot(text: &str) -> Result<(String, u32), String> {
@@ -96,6 +101,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     if args.role == Role::Api {
         return answer_requests(&house, args.health_file).await;
     }
+    if args.role == Role::Projector {
+        return super::projector::run(&house).await;
+    }
     let providers = config::providers(&house)?;
     let outputs = outputs(house.settings())?;
     // From here on a signal is an order, also while the store is still being reached.
@@ -105,6 +113,11 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Done),
     };
     warn_of_the_server(&store).await?;
+    super::projector::hold_trimming(&house, &store).await?;
+    let history = match args.role {
+        Role::All => super::projector::History::start(&house, &store),
+        Role::Api | Role::Worker | Role::Projector => super::projector::History::none(),
+    };
     let worker = Worker::start(
         store.clone(),
         providers,
@@ -123,7 +136,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
                 }
             }
         }
-        Role::Api | Role::Worker => None,
+        Role::Api | Role::Worker | Role::Projector => None,
     };
     let mut health_file = None;
     let courier = courier(store.clone(), house.settings());
@@ -141,6 +154,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         server.stop().await;
     }
     audit.stop().await;
+    history.stop().await;
     let (exit, ()) = tokio::join!(leave(worker, &mut signals), courier.stop());
     drop(health_file);
     Ok(exit)

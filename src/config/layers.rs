@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Api, Audit, Dev, Durability, Journal, Media, Plan, Provider, Queue, Redis, Rewards,
-    Settings, Store, Webhooks, Worker,
+    Accounts, Api, Audit, Dev, Durability, Journal, Media, Plan, Postgres, Provider, Queue, Redis,
+    Rewards, Settings, Store, Webhooks, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;
@@ -335,6 +335,7 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
         };
         found.extend(match section.as_str() {
             "redis" => unknown_keys::<Redis>(section, table),
+            "postgres" => unknown_keys::<Postgres>(section, table),
             "store" => unknown_keys::<Store>(section, table),
             "journal" => unknown_keys::<Journal>(section, table),
             "audit" => unknown_keys::<Audit>(section, table),

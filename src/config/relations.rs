@@ -57,6 +57,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
 pub(super) fn alone(settings: &Settings) -> Vec<Problem> {
     let mut found = Vec::new();
     found.extend(redis_url(settings));
+    found.extend(postgres_url(settings));
     found.extend(bounds(settings).into_iter().filter_map(Bound::problem));
     found.extend(names(settings));
     found
@@ -103,6 +104,7 @@ impl Bound {
 pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
     let Settings {
         redis,
+        postgres,
         store,
         durability,
         accounts: _,
@@ -123,6 +125,13 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::time("redis.connect_timeout_ms", redis.connect_timeout_ms),
         Bound::time("redis.response_timeout_ms", redis.response_timeout_ms),
         Bound::new("redis.pool_size", redis.pool_size as u64, 1, 10_000),
+        Bound::time("postgres.poll_ms", postgres.poll_ms),
+        Bound::new(
+            "postgres.batch_entries",
+            postgres.batch_entries as u64,
+            1,
+            10_000,
+        ),
         Bound::new("store.partitions", store.partitions.into(), 1, 256),
         Bound::new("store.queue_room", store.queue_room, 1, 1_000_000_000),
         Bound::new("store.lane_max", store.lane_max, 1, 1_000_000),
@@ -239,6 +248,13 @@ fn redis_url(settings: &Settings) -> Option<Problem> {
     let fits = url.is_ok_and(|url| known.contains(&url.scheme()));
     let message = "must be redis://host:port, rediss://host:port or redis+unix:///path";
     (!fits).then(|| Problem::new("redis.url", message))
+}
+
+fn postgres_url(settings: &Settings) -> Option<Problem> {
+    let url = settings.postgres.address()?.expose_secret();
+    let fits = ["postgresql://", "postgres://"].map(|scheme| url.starts_with(scheme));
+    let message = "must be empty or postgresql://user@host/database";
+    (fits == [false, false]).then(|| Problem::new("postgres.url", message))
 }
 
 /// A worker must be able to miss one renewal, and a lost worker must be seen within its lease.

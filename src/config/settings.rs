@@ -21,6 +21,8 @@ use crate::domain::retry::Policy;
 pub struct Settings {
     /// How the store is reached.
     pub redis: Redis,
+    /// Where history is written.
+    pub postgres: Postgres,
     /// Limits of the store.
     pub store: Store,
     /// What operations wait for.
@@ -67,6 +69,28 @@ pub struct Redis {
     pub response_timeout_ms: u64,
     /// Connections of one process.
     pub pool_size: usize,
+}
+
+/// `[postgres]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// Address, which may hold a password: shown without it. Empty = no history.
+    #[serde(serialize_with = "without_password")]
+    #[schemars(with = "String")]
+    pub url: SecretString,
+    /// Between two looks at journals without news, ms.
+    pub poll_ms: u64,
+    /// Entries committed together at most.
+    pub batch_entries: usize,
+}
+
+impl Postgres {
+    /// The address, where there is one.
+    pub fn address(&self) -> Option<&SecretString> {
+        let url = &self.url;
+        (!url.expose_secret().is_empty()).then_some(url)
+    }
 }
 
 /// `[store]`
@@ -388,6 +412,9 @@ impl Queue {
 }
 
 fn without_password<S: Serializer>(url: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    if url.expose_secret().is_empty() {
+        return serializer.serialize_str("");
+    }
     let Ok(mut url) = Url::parse(url.expose_secret()) else {
         return serializer.serialize_str("(not a URL)");
     };

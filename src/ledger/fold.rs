@@ -223,20 +223,7 @@ impl Fold {
         let Some(account) = self.accounts.get_mut(&body.account) else {
             return;
         };
-        let balances = Balances::from(opening);
-        if !account.is_based {
-            account.is_based = true;
-            account.open_ucr = opening.held;
-            account.balances = balances;
-            account.grants.clone_from(&body.grants);
-            return;
-        }
-        // Entries carry rows as the store had them: one that was changed by hand stands in the entries
-        // booked since. After a clear the rows of the store count, where they add up to what the
-        // postings say: in which grant credit stands is the operator's word, how much there is never.
-        let is_cleared = opening.round == 0 && add_up(&body.grants, &balances);
-        if balances == account.balances && (body.grants == account.grants || is_cleared) {
-            account.grants.clone_from(&body.grants);
+        if account.begin_or_agree(body, opening) {
             return;
         }
         self.wrong_until = body.seq;
@@ -369,7 +356,29 @@ impl AccountFold {
         held == -body.hold_ucr && (!self.is_based || body.hold_ucr <= self.unknown_ucr())
     }
 
-    fn add(&mut self, body: &JournalBody) {
+    /// An opening begins the figures where they are not known; otherwise says whether it agrees.
+    pub(super) fn begin_or_agree(&mut self, body: &JournalBody, opening: &Opening) -> bool {
+        let balances = Balances::from(opening);
+        if !self.is_based {
+            self.is_based = true;
+            self.open_ucr = opening.held;
+            self.balances = balances;
+            self.grants.clone_from(&body.grants);
+            return true;
+        }
+        // Entries carry rows as the store had them: one that was changed by hand stands in the entries
+        // booked since. After a clear the rows of the store count, where they add up to what the
+        // postings say: in which grant credit stands is the operator's word, how much there is never.
+        let is_cleared = opening.round == 0 && add_up(&body.grants, &balances);
+        let agrees = balances == self.balances && (body.grants == self.grants || is_cleared);
+        if agrees {
+            self.grants.clone_from(&body.grants);
+        }
+        agrees
+    }
+
+    /// Books an entry that is no opening.
+    pub(super) fn add(&mut self, body: &JournalBody) {
         let (available, held, debt) = (
             post(body, "available"),
             post(body, "held"),

@@ -8,6 +8,7 @@ mod books;
 mod compare;
 mod fold;
 mod moved;
+pub mod postgres;
 pub mod statement;
 mod walk;
 pub mod watch;

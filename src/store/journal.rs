@@ -46,6 +46,18 @@ pub struct JournalBody {
     /// Why, in what operators do.
     #[serde(default)]
     pub reason: String,
+    /// How the job ended, in `settle` and `release`.
+    #[serde(default)]
+    pub state: String,
+    /// The grants that a hold pins, `id=amount;...`, in `hold`.
+    #[serde(default)]
+    pub slices: String,
+    /// The operation id of the payment that a clawback is about, in `adjust`.
+    #[serde(default)]
+    pub payment: String,
+    /// What was set, by field, in `set`.
+    #[serde(default)]
+    pub set: BTreeMap<String, serde_json::Value>,
     /// The job's tool, in `settle`, `release` and `refund`.
     #[serde(default)]
     pub tool: String,

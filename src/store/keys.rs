@@ -52,6 +52,11 @@ impl Keys {
         }
     }
 
+    /// Its hash tag.
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
+    }
+
     fn key(&self, noun: &str, id: &str) -> String {
         format!("ml:{{{}}}:{noun}:{id}", self.tag)
     }

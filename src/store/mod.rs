@@ -20,6 +20,7 @@ mod feed;
 mod freeze;
 mod gather;
 mod heartbeat;
+mod history;
 mod holds;
 mod jobs;
 mod journal;
@@ -32,6 +33,7 @@ mod prune;
 mod queues;
 mod redrive;
 mod reply;
+mod restore;
 mod scripts;
 mod server;
 mod snapshots;
@@ -69,6 +71,7 @@ pub use events::{Event, EventReader};
 pub use feed::{EventId, EventPage, Feed, FeedEvent};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use heartbeat::HeartbeatOutcome;
+pub use history::JournalHead;
 pub use holds::{HoldPage, HoldView};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
@@ -79,6 +82,7 @@ pub use queues::{Halt, QueueAct, QueueView};
 pub use redrive::{
     DropOutcome, ForceFailOutcome, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven,
 };
+pub use restore::{Begun, KnownAccount, KnownJob, LostHold, Restoration, Restored};
 pub use server::ServerReport;
 pub use snapshots::{AccountSnapshot, JobSnapshot};
 pub use steps::{Noted, Word};
@@ -166,24 +170,53 @@ struct Inner {
 impl Store {
     /// Connects, checks that the server can be a store, and makes an empty one into ours.
     pub async fn open(url: &str, options: Options) -> Result<Self, Error> {
+        let tags = keys::spread_tags(options.partitions.clamp(1, 256)).join(" ");
+        Self::open_as(url, options, &tags).await
+    }
+
+    /// The same where there is a store already; `None` where the server has none.
+    pub async fn open_existing(url: &str, options: Options) -> Result<Option<Self>, Error> {
         let connections = Connections::new(url, options.connection)?;
-        let mut store = Self {
+        let there = history::has_store(&connections).await?;
+        if there {
+            Ok(Some(Self::open(url, options).await?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The same, where an empty one gets these hash tags (separated by spaces), one a partition: those
+    /// of the store that it is to become again.
+    pub async fn open_as(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
+        let store = Self::over(url, options, tags).await?;
+        let tags = store.initialise(tags).await?;
+        Ok(store.with_tags(&tags.join(" ")))
+    }
+
+    /// A handle to a store of these partitions, whether it is one yet or not: nothing is written, and
+    /// other processes still find the server empty where it is.
+    pub async fn over(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
+        let connections = Connections::new(url, options.connection)?;
+        let store = Self {
             inner: Arc::new(Inner {
                 connections,
-                partitions: Vec::new(),
-                gathers: Gathers::default(),
+                gathers: Gathers::new(tags.split(' ').count()),
+                partitions: tags.split(' ').map(Keys::new).collect(),
                 options,
                 memory_seen: AtomicU64::new(0),
             }),
             now_ms: 0,
         };
         store.server_report().await?.check_version()?;
-        let tags = store.initialise().await?;
-        let inner = Arc::get_mut(&mut store.inner)
-            .ok_or_else(|| Error::Incompatible("the new handle is already shared".to_owned()))?;
-        inner.partitions = tags.iter().map(|tag| Keys::new(tag)).collect();
-        inner.gathers = Gathers::new(inner.partitions.len());
         Ok(store)
+    }
+
+    fn with_tags(mut self, tags: &str) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.partitions = tags.split(' ').map(Keys::new).collect();
+            inner.gathers = Gathers::new(inner.partitions.len());
+        }
+        self
     }
 
     /// The same store with a fixed clock: every script takes `now_ms` for the time. For tests that
@@ -200,15 +233,20 @@ impl Store {
         u16::try_from(self.inner.partitions.len()).unwrap_or(u16::MAX)
     }
 
+    /// The hash tags of its partitions, separated by spaces.
+    pub fn tags(&self) -> String {
+        let tags: Vec<&str> = self.inner.partitions.iter().map(Keys::tag).collect();
+        tags.join(" ")
+    }
+
     /// The limits this handle works with.
     pub fn options(&self) -> &Options {
         &self.inner.options
     }
 
-    async fn initialise(&self) -> Result<Vec<String>, Error> {
-        let wanted = self.inner.options.partitions.clamp(1, 256);
-        let tags = keys::spread_tags(wanted).join(" ");
-        let args = [SCHEMA.to_string(), wanted.to_string(), tags];
+    async fn initialise(&self, tags: &str) -> Result<Vec<String>, Error> {
+        let wanted = tags.split(' ').count();
+        let args = [SCHEMA.to_string(), wanted.to_string(), tags.to_owned()];
         let reply = self
             .run(&scripts::INIT, &[keys::STORE_META.to_owned()], &args)
             .await?;

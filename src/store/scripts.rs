@@ -201,6 +201,8 @@ registry! {
     ROUND = "round";
     TRIM = "trim";
     FORGET_ACTS = "forget_acts";
+    HISTORY = "history";
+    RESTORE = "restore";
     AUDIT = "audit";
     MARK = "mark";
     LOOK_ACCOUNTS = "look_accounts";

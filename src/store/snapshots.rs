@@ -45,6 +45,11 @@ pub struct JobSnapshot {
 }
 
 impl AccountSnapshot {
+    /// A field's text, empty where it is not set.
+    pub fn text(&self, field: &str) -> &str {
+        self.fields.get(field).map_or("", String::as_str)
+    }
+
     /// A balance or total, micro-credits; 0 where it is not set.
     pub fn ucr(&self, field: &str) -> i64 {
         self.fields

@@ -6,6 +6,7 @@ mod bench;
 mod dead;
 mod freezing;
 mod health;
+mod history;
 mod lost_answers;
 mod manual;
 mod money;

@@ -167,6 +167,7 @@ fn said_value(said: &str, key: &str) -> Option<Value> {
     let number: u64 = match number.parse() {
         Ok(number) => number,
         Err(_) if said == "true" || said == "false" => return Some(Value::Bool(said == "true")),
+        Err(_) if said == "empty" => return Some(Value::String(String::new())),
         Err(_) if said.starts_with('[') => return serde_json::from_str(said).ok(),
         Err(_) => return Some(Value::String(said.trim_start_matches("./").to_owned())),
     };

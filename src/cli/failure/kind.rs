@@ -178,6 +178,12 @@ pub(in crate::cli) enum Kind {
     TimeIsUp,
     /// A server process does not work.
     Unwell,
+    /// The database cannot be this store's history, or refuses to be.
+    BadHistory,
+    /// The store is empty and history is not.
+    StoreLost,
+    /// Something stands against a rebuild; nothing was changed.
+    RebuildRefused,
     /// A file, a socket or a process.
     Io,
     /// Nobody reads what is printed any more.
@@ -251,6 +257,9 @@ impl Kind {
             Self::UnknownOutcome => "unknown_outcome",
             Self::TimeIsUp => "time_is_up",
             Self::Unwell => "unwell",
+            Self::BadHistory => "bad_history",
+            Self::StoreLost => "store_lost",
+            Self::RebuildRefused => "rebuild_refused",
             Self::Io => "io",
             Self::BrokenPipe => "broken_pipe",
         }
@@ -267,6 +276,7 @@ impl Kind {
             | Self::StoreError
             | Self::TimeIsUp
             | Self::Unwell
+            | Self::BadHistory
             | Self::Io => Exit::Failed,
             Self::Usage
             | Self::BadAmount
@@ -323,6 +333,8 @@ impl Kind {
             | Self::AlreadyEnded
             | Self::NotADeadLetter
             | Self::PayerMismatch
+            | Self::StoreLost
+            | Self::RebuildRefused
             | Self::StoreFull => Exit::Refused,
             Self::UnknownOutcome => Exit::Unknown,
         }

@@ -14,8 +14,10 @@
 
 local part = load_part()
 if part.frozen or part.frozen_n > 0 then return { 'frozen' } end -- guard: trim_frozen
-local audited = redis.call('HMGET', KEYS[1], 'sound_seq', 'wrong_until')
+local audited = redis.call('HMGET', KEYS[1], 'sound_seq', 'wrong_until', 'history_seq')
 local sound, wrong = tonumber(audited[1] or '0'), tonumber(audited[2] or '0')
+-- Where there is a history outside the store, nothing goes that it has not committed.
+sound = math.min(sound, tonumber(audited[3]) or math.huge) -- guard: trim_history
 local at = redis.call('HMGET', KEYS[3], 'seq', 'hash')
 local seq, hash = tonumber(at[1] or '0'), at[2] or ''
 local ended_by = part.now

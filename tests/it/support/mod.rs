@@ -4,10 +4,12 @@ mod attempt;
 pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
+pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
 pub(crate) mod rig;
 pub(crate) mod tap;
+pub(crate) mod twins;
 pub(crate) mod webhooks;
 
 use std::sync::LazyLock;
