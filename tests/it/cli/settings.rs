@@ -127,7 +127,8 @@ fn flags_of_a_server_that_name_nothing_are_refused() {
         (["--slots", "video=-1"], "QUEUE=N"),
         (["--provider-url", "nobody=http://127.0.0.1:1"], "nobody"),
         (["--provider-url", "sim"], "NAME=URL"),
-        (["--role", "projector"], "projector"),
+        (["--role", "nobody"], "nobody"),
+        (["--role", "projector"], "postgres.url"),
     ] {
         let mut command = bare(&["serve", "--config", "config/dev", "--output", "json"]);
         let ran = ran(command.args(flags).args(["--redis", "redis://127.0.0.1:1"]));
