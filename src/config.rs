@@ -19,7 +19,7 @@ pub use files::{DEFAULT_CATALOGUE, DEFAULT_SETTINGS, DEVELOPMENT_SETTINGS};
 pub use layers::{Flag, Origin};
 pub use schema::{FileKind, schema};
 pub use settings::{
-    Accounts, Audit, Dev, Durability, Journal, Media, Period, Plan, Provider, Queue, Redis,
+    Accounts, Api, Audit, Dev, Durability, Journal, Media, Period, Plan, Provider, Queue, Redis,
     Rewards, Settings, Store, Webhooks, Wish, Worker,
 };
 

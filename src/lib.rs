@@ -8,7 +8,9 @@
 //! Arrows point down only; what stands on one line does not know its neighbours.
 //!
 //! ```text
-//! cli, dev                    the command line; a private Redis, a simulated provider, the demo
+//! cli                         the command line
+//!   │
+//! api, dev                    HTTP; a private Redis, a simulated provider, the demo
 //!   │
 //! worker, ledger, producer    run jobs; audit the books; turn requests into jobs
 //!   │
@@ -29,6 +31,7 @@
 //! - No credential is ever held by the client that fetches outputs ([`media`]).
 //! - There is no second store and no trait for one: tests run on a real Redis.
 
+pub mod api;
 pub mod cli;
 pub mod config;
 pub mod dev;

@@ -16,6 +16,7 @@ mod hold;
 mod house;
 mod job;
 mod jobs;
+mod key;
 mod man;
 mod obligation;
 mod output;
@@ -112,6 +113,8 @@ enum Command {
     Provider(provider::Command),
     #[command(subcommand)]
     Obligation(obligation::Command),
+    #[command(subcommand)]
+    Key(key::Command),
     Audit(audit::Args),
     Bench(bench::Args),
     #[command(subcommand)]
@@ -262,6 +265,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Webhook(_)
         | Command::Provider(_)
         | Command::Obligation(_)
+        | Command::Key(_)
         | Command::Audit(_)
         | Command::Bench(_)
         | Command::Freeze(_)
@@ -295,6 +299,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Webhook(command) => webhook::run(call, command).await,
             Command::Provider(command) => provider::run(call, command).await,
             Command::Obligation(command) => obligation::run(call, command).await,
+            Command::Key(command) => key::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,

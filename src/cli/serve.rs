@@ -1,4 +1,6 @@
-//! `serve`: the process that runs jobs.
+//! `serve`: the process that runs jobs, or answers requests, or both.
+
+mod api;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use url::Url;
 
 use super::failure::{Exit, Failure, Kind};
 use super::health::HealthFile;
+use super::house::House;
 use super::output::note;
 use super::{Call, config};
 use crate::config::{Flag, Settings};
@@ -23,12 +26,13 @@ use crate::worker::{Courier, CourierOptions, Drained, Outputs, Worker, WorkerOpt
 
 const EXAMPLES: &str = "Examples:
   meterline serve
+  meterline serve --role api --listen 127.0.0.1:8080
   meterline serve --role worker --slots image=4,video=2 --artifacts /srv/outputs
   meterline serve --config config/dev --provider-url sim=http://127.0.0.1:9100";
 
-/// Run jobs until told to stop
+/// Run jobs and serve the HTTP API until told to stop
 ///
-/// Prints `ready worker=<id>` on stderr once it claims. SIGTERM, SIGINT or `worker drain`: it claims
+/// Prints `listening http://...` on stderr once it answers requests, and `ready worker=<id>` once it claims. SIGTERM, SIGINT or `worker drain`: it claims
 /// nothing more, hands over what others can go on with, waits for requests that are under way, says
 /// what became of its jobs and exits with 0 (with 1 where time was up and jobs were left). A second
 /// signal ends it at once, with 1, and others take its jobs over when its lease has lapsed.
@@ -41,6 +45,9 @@ pub(super) struct Args {
     /// Jobs to run at a time, by queue; queues that are not named are left to others
     #[arg(long, value_name = "QUEUE=N", value_delimiter = ',', value_parser = slot)]
     slots: Vec<(String, u32)>,
+    /// Where the HTTP API listens [default: api.listen of the settings]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
     /// Folder for the outputs
     #[arg(long, value_name = "DIR")]
     artifacts: Option<String>,
@@ -57,6 +64,8 @@ pub(super) struct Args {
 enum Role {
     /// Everything there is.
     All,
+    /// Answers requests.
+    Api,
     /// Runs jobs.
     Worker,
 }
@@ -84,6 +93,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             .slots
             .retain(|queue, _| named(queue));
     }
+    if args.role == Role::Api {
+        return answer_requests(&house, args.health_file).await;
+    }
     let providers = config::providers(&house)?;
     let outputs = outputs(house.settings())?;
     // From here on a signal is an order, also while the store is still being reached.
@@ -93,9 +105,6 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         () = signals.next() => return Ok(Exit::Done),
     };
     warn_of_the_server(&store).await?;
-    match args.role {
-        Role::All | Role::Worker => {}
-    }
     let worker = Worker::start(
         store.clone(),
         providers,
@@ -103,6 +112,19 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         worker_options(house.settings()),
         None,
     );
+    let server = match args.role {
+        Role::All => {
+            let vital_sign = Box::new(worker.vital_sign());
+            match api::start(&house, &store, Some(vital_sign)).await {
+                Ok(server) => Some(server),
+                Err(failure) => {
+                    worker.abort().await;
+                    return Err(failure);
+                }
+            }
+        }
+        Role::Api | Role::Worker => None,
+    };
     let mut health_file = None;
     let courier = courier(store.clone(), house.settings());
     let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
@@ -114,10 +136,35 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         }
         () = told_to_stop(&worker, &mut signals) => {}
     }
+    // Nothing new is promised to anybody before the promises of before are seen to.
+    if let Some(server) = server {
+        server.stop().await;
+    }
     audit.stop().await;
     let (exit, ()) = tokio::join!(leave(worker, &mut signals), courier.stop());
     drop(health_file);
     Ok(exit)
+}
+
+/// Serves the API alone. A second signal does not wait for requests under way.
+async fn answer_requests(house: &House, health_file: Option<PathBuf>) -> Result<Exit, Failure> {
+    if health_file.is_some() {
+        let message = "--health-file is about a worker: ask an API for /livez and /readyz";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    let mut signals = Signals::new()?;
+    let store = tokio::select! {
+        store = house.store() => store?,
+        () = signals.next() => return Ok(Exit::Done),
+    };
+    warn_of_the_server(&store).await?;
+    let server = api::start(house, &store, None).await?;
+    signals.next().await;
+    tokio::select! {
+        () = server.stop() => note("stopped"),
+        () = signals.next() => note("told twice: requests under way are cut"),
+    }
+    Ok(Exit::Done)
 }
 
 fn keep_health_file(path: Option<PathBuf>, worker: &Worker) -> Result<Option<HealthFile>, Failure> {
@@ -168,7 +215,9 @@ fn flags(args: &Args) -> Vec<Flag> {
     });
     let artifacts = args.artifacts.iter();
     let artifacts = artifacts.map(|dir| flag("--artifacts", "media.artifacts_dir".to_owned(), dir));
-    slots.chain(urls).chain(artifacts).collect()
+    let listen = args.listen.iter();
+    let listen = listen.map(|address| flag("--listen", "api.listen".to_owned(), address));
+    slots.chain(urls).chain(artifacts).chain(listen).collect()
 }
 
 fn worker_options(settings: &Settings) -> WorkerOptions {

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Audit, Dev, Durability, Journal, Media, Plan, Provider, Queue, Redis, Rewards,
+    Accounts, Api, Audit, Dev, Durability, Journal, Media, Plan, Provider, Queue, Redis, Rewards,
     Settings, Store, Webhooks, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
@@ -345,6 +345,7 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
             "plans" => unknown_in_each::<Plan>(section, table),
             "worker" => unknown_keys::<Worker>(section, table),
             "retry" => unknown_keys::<Policy>(section, table),
+            "api" => unknown_keys::<Api>(section, table),
             "media" => unknown_keys::<Media>(section, table),
             "dev" => unknown_keys::<Dev>(section, table),
             "queues" => unknown_in_each::<Queue>(section, table),

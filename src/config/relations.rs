@@ -30,6 +30,8 @@ pub(super) fn other_key(key: &str) -> Option<&'static str> {
     match key {
         "worker.heartbeat_ms" | "worker.sweep_ms" => Some("worker.lease_ms"),
         "retry.base_ms" => Some("retry.cap_ms"),
+        "api.request_timeout_ms" => Some("redis.response_timeout_ms"),
+        "api.body_max_bytes" => Some("store.payload_max_bytes"),
         _ => None,
     }
 }
@@ -40,6 +42,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<Problem> {
     found.extend(lease(settings));
     found.extend(journal(settings));
     found.extend(retry(settings));
+    found.extend(api(settings));
     for (name, queue) in &settings.queues {
         found.extend(queue_clocks(name, queue));
     }
@@ -109,6 +112,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         audit,
         worker,
         retry,
+        api,
         media,
         webhooks,
         queues: _,
@@ -169,6 +173,33 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::time("retry.base_ms", retry.base_ms),
         Bound::new("retry.factor", retry.factor.into(), 1, 10),
         Bound::time("retry.cap_ms", retry.cap_ms),
+        Bound::new(
+            "api.connections_max",
+            api.connections_max.into(),
+            1,
+            1_000_000,
+        ),
+        Bound::new("api.requests_max", api.requests_max.into(), 1, 100_000),
+        Bound::new("api.streams_max", api.streams_max.into(), 1, 1_000_000),
+        Bound::new(
+            "api.key_requests_per_minute",
+            api.key_requests_per_minute.into(),
+            0,
+            10_000_000,
+        ),
+        Bound::new(
+            "api.body_max_bytes",
+            api.body_max_bytes as u64,
+            1024,
+            1 << 30,
+        ),
+        Bound::time("api.header_timeout_ms", api.header_timeout_ms),
+        Bound::time("api.request_timeout_ms", api.request_timeout_ms),
+        Bound::time("api.idle_timeout_ms", api.idle_timeout_ms),
+        Bound::time("api.wait_max_ms", api.wait_max_ms),
+        Bound::time("api.keep_alive_ms", api.keep_alive_ms),
+        Bound::time("api.drain_max_ms", api.drain_max_ms),
+        Bound::time("api.token_max_ms", api.token_max_ms),
         Bound::new("media.max_bytes", media.max_bytes, 1, 1 << 40),
         Bound::time("media.connect_timeout_ms", media.connect_timeout_ms),
         Bound::time("media.idle_timeout_ms", media.idle_timeout_ms),
@@ -254,6 +285,34 @@ fn retry(settings: &Settings) -> Option<Problem> {
         "is {base_ms}, above retry.cap_ms ({cap_ms}): lower it or raise retry.cap_ms to {base_ms}"
     );
     (base_ms > cap_ms).then(|| Problem::new("retry.base_ms", message))
+}
+
+/// A store that is away must be told as such, and a job that the store would take must fit into a request.
+fn api(settings: &Settings) -> Vec<Problem> {
+    let (api, redis) = (&settings.api, &settings.redis);
+    let store_ms = redis
+        .connect_timeout_ms
+        .saturating_add(redis.response_timeout_ms);
+    let slow = (api.request_timeout_ms <= store_ms).then(|| {
+        let message = format!(
+            "is {}, not above redis.connect_timeout_ms and redis.response_timeout_ms together \
+             ({store_ms}): raise it to {}",
+            api.request_timeout_ms,
+            store_ms.saturating_add(1)
+        );
+        Problem::new("api.request_timeout_ms", message)
+    });
+    // Parameters written with escapes take up to six times their size.
+    let needed = settings.store.payload_max_bytes.saturating_mul(6);
+    let small = (api.body_max_bytes < needed).then(|| {
+        let message = format!(
+            "is {}, and a job's parameters (store.payload_max_bytes is {}) can take {needed}: raise \
+             it to {needed}",
+            api.body_max_bytes, settings.store.payload_max_bytes
+        );
+        Problem::new("api.body_max_bytes", message)
+    });
+    slow.into_iter().chain(small).collect()
 }
 
 fn queue_clocks(name: &str, queue: &Queue) -> Vec<Problem> {

@@ -41,6 +41,8 @@ pub struct Settings {
     pub retry: Policy,
     /// The queues by name.
     pub queues: BTreeMap<String, Queue>,
+    /// The HTTP API.
+    pub api: Api,
     /// Fetching, storing and measuring outputs.
     pub media: Media,
     /// Telling accounts of their jobs.
@@ -235,6 +237,38 @@ pub struct Queue {
     pub deadline_ms: u64,
     /// The longest deadline a producer may ask for, ms.
     pub deadline_max_ms: u64,
+}
+
+/// `[api]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    /// Address and port.
+    pub listen: std::net::SocketAddr,
+    /// Open connections.
+    pub connections_max: u32,
+    /// Requests that are worked on.
+    pub requests_max: u32,
+    /// Open event streams and long polls.
+    pub streams_max: u32,
+    /// Requests of one key in a minute; 0 = no limit.
+    pub key_requests_per_minute: u32,
+    /// Longest body, bytes.
+    pub body_max_bytes: usize,
+    /// Longest time for a request's head, ms.
+    pub header_timeout_ms: u64,
+    /// Longest time for a request's body and its answer, ms.
+    pub request_timeout_ms: u64,
+    /// Longest time without a request on a connection, ms.
+    pub idle_timeout_ms: u64,
+    /// Longest wait for a job's end, ms.
+    pub wait_max_ms: u64,
+    /// Between two signs of life on a stream, ms.
+    pub keep_alive_ms: u64,
+    /// Longest wait for requests under way when stopping, ms.
+    pub drain_max_ms: u64,
+    /// Longest life of a token, ms.
+    pub token_max_ms: u64,
 }
 
 /// `[media]`

@@ -15,5 +15,6 @@ pub mod payload;
 pub mod pricing;
 pub mod problem;
 pub mod quote;
+pub mod reference;
 pub mod retry;
 pub mod webhook;

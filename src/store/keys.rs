@@ -153,6 +153,11 @@ impl Keys {
         self.key(noun, endpoint.as_str())
     }
 
+    /// Hash: an API key or token, by the hash of its secret.
+    pub(super) fn api_key(&self, id: &str) -> String {
+        self.key("apikey", id)
+    }
+
     /// The four streams of a queue, in the order of [`CLASSES`].
     pub(super) fn streams(&self, queue: &str) -> [String; 4] {
         CLASSES.map(|class| self.ready(queue, class))

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod acts;
+mod api_keys;
 mod attempts;
 mod audits;
 mod connection;
@@ -14,12 +15,14 @@ mod drains;
 mod durability;
 mod error;
 mod events;
+mod feed;
 mod freeze;
 mod heartbeat;
 mod holds;
 mod jobs;
 mod journal;
 mod keys;
+mod listing;
 mod many;
 mod obligations;
 mod pages;
@@ -48,6 +51,7 @@ pub use accounts::{
     RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
 };
 pub use acts::Act;
+pub use api_keys::{ApiSecret, KeyKind, KeyScope, KeyView, NewKey, RevokeOutcome, RotateOutcome};
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
     Failing, SettleOutcome, Settlement, Step,
@@ -60,11 +64,13 @@ pub use drains::{DrainOrder, WorkerDrain};
 pub use durability::{Durability, DurabilityOptions};
 pub use error::Error;
 pub use events::{Event, EventReader};
+pub use feed::{EventId, EventPage, Feed, FeedEvent};
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use heartbeat::HeartbeatOutcome;
 pub use holds::{HoldPage, HoldView};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
+pub use listing::{JobIndex, JobPage};
 pub use obligations::ObligationView;
 pub use pages::{Place, Sorting};
 pub use queues::{Halt, QueueAct, QueueView};

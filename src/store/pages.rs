@@ -15,6 +15,21 @@ pub struct Place {
     job: String,
 }
 
+impl Place {
+    /// Behind this job, which stands at this time (ms since 1970) in the index.
+    pub fn behind(at_ms: u64, job: impl Into<String>) -> Self {
+        Self {
+            at_ms,
+            job: job.into(),
+        }
+    }
+
+    /// The last one's time, ms since 1970, and its id.
+    pub fn last(&self) -> (u64, &str) {
+        (self.at_ms, &self.job)
+    }
+}
+
 /// From which end an index is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sorting {

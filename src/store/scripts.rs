@@ -215,6 +215,10 @@ registry! {
     HOOK_REDELIVER = "hook_redeliver";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
+    KEY_CREATE = "key_create";
+    KEY_ROTATE = "key_rotate";
+    KEY_REVOKE = "key_revoke";
+    KEY_USED = "key_used";
 }
 
 #[cfg(test)]

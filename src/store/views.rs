@@ -20,6 +20,14 @@ pub struct JobView {
 }
 
 impl JobView {
+    pub(super) fn of(job: JobId, fields: HashMap<String, String>) -> Self {
+        Self {
+            job,
+            fields,
+            artifact: None,
+        }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> Option<State> {
         State::from_word(self.text("state"))

@@ -1,5 +1,6 @@
 //! One integration binary: modules by promise and by part of the house.
 
+mod api;
 mod catalogue;
 mod chaos;
 mod cli;
@@ -11,7 +12,9 @@ mod dead;
 mod dead_force_fail;
 mod dead_house;
 mod dead_redrive;
+mod differential;
 mod durability;
+mod explore;
 mod freeze;
 mod handover;
 mod handover_restart;

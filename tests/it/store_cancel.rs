@@ -2,7 +2,7 @@
 
 use meterline::domain::failure::FailureClass;
 use meterline::domain::job::State;
-use meterline::store::{CancelOutcome, DeferOutcome, SettleOutcome, Step, Store};
+use meterline::store::{CancelOutcome, DeferOutcome, GrantKind, SettleOutcome, Step, Store};
 
 use crate::support::*;
 
@@ -145,4 +145,29 @@ async fn promise_06_deferring_a_cancelled_job_owes_only_what_has_no_verdict() {
         assert_eq!(open.len(), owed, "keep: {keep}");
         assert_eq!(balance(&store, &acme).await, (100, 0));
     }
+}
+
+#[tokio::test]
+async fn a_cancel_behind_the_clock_finds_a_job_that_has_timed_out_swept_or_not() {
+    let store = store().await;
+    let acme = funded(&store, "acme", 0).await;
+    let expires = Some(T0 + 50_000);
+    give(&store, &acme, 10, GrantKind::Daily, expires, "day").await;
+    let job = accept(&store, &job_for(&store, &acme, 10)).await.job;
+    let claimed = claim_one(&store, "w1").await;
+    defer(&store, &claimed, 600_000, false).await;
+    // The deadline passes, the daily credit expires, and nobody sweeps.
+    let late = store.at(T0 + 60_000);
+    assert_eq!(
+        cancel(&late, &job).await,
+        CancelOutcome::Ended(State::TimedOut)
+    );
+    assert_eq!(state_of(&store, &job).await, "timed_out");
+    // It was our fault: the credit comes back as grace.
+    assert_eq!(balance(&late, &acme).await, (10, 0));
+    assert_eq!(
+        cancel(&late, &job).await,
+        CancelOutcome::Ended(State::TimedOut)
+    );
+    assert_sound(&late).await;
 }

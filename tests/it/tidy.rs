@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom: a module's level; imports go to a lower level only.
-const LEVELS: [(&str, u32); 14] = [
+const LEVELS: [(&str, u32); 15] = [
     ("domain", 0),
     ("guard", 0),
     ("provider", 1),
@@ -18,6 +18,7 @@ const LEVELS: [(&str, u32); 14] = [
     ("config", 3),
     ("telemetry", 3),
     ("dev", 4),
+    ("api", 4),
     ("cli", 5),
     ("main", 6),
 ];

@@ -94,6 +94,10 @@ pub(in crate::cli) enum Kind {
     TooManyEndpoints,
     /// The endpoint's outbox has no room.
     OutboxFull,
+    /// No API key of this id.
+    UnknownKey,
+    /// The API key was revoked.
+    KeyRevoked,
     /// The account is closed.
     AccountClosed,
     /// The account or its partition stands still until an operator clears it.
@@ -205,6 +209,8 @@ impl Kind {
             Self::EndpointDisabled => "endpoint_disabled",
             Self::TooManyEndpoints => "too_many_endpoints",
             Self::OutboxFull => "outbox_full",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyRevoked => "key_revoked",
             Self::AccountClosed => "account_closed",
             Self::Frozen => "frozen",
             Self::NotFrozen => "not_frozen",
@@ -281,6 +287,7 @@ impl Kind {
             | Self::UnknownPayment
             | Self::UnknownEndpoint
             | Self::UnknownMessage
+            | Self::UnknownKey
             | Self::UnknownProvider => Exit::NotFound,
             Self::EndpointDisabled
             | Self::TooManyEndpoints
@@ -289,6 +296,7 @@ impl Kind {
             | Self::Frozen
             | Self::NotFrozen
             | Self::KeyMismatch
+            | Self::KeyRevoked
             | Self::QuoteExpired
             | Self::AboveMax
             | Self::Insufficient

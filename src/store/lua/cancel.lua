@@ -4,7 +4,8 @@
 -- KEYS 1 part:meta  2 job
 -- ARGV 1 time or ''  2 job  3 grace_ms  4 actor
 -- replies: cancelled released_ucr | cancelling | ended state | unknown_job
--- invariant: after the flag no later word of the worker can charge the job.
+-- invariant: after the flag no later word of the worker can charge the job; what ran out of time before
+--            ends as timed_out, also where no sweep has come by yet.
 
 local part = load_part()
 local job = load_job(ARGV[2])
@@ -22,8 +23,14 @@ if job.state == 'running' then
   event(part, job.id, job.account, 'cancelling', ARGV[4])
   return { 'cancelling' }
 end
-local plan = plan_end(part, job, { state = 'cancelled', class = '', capture = 0, absorbed = 0, by = 'cancel',
-  detail = ARGV[4] })
+local o = { state = 'cancelled', class = '', capture = 0, absorbed = 0, by = 'cancel', detail = ARGV[4] }
+local over_at = job.deadline_at > 0 and job.deadline_at or tonumber(redis.call('HGET', KEYS[2], 'ttl_at'))
+if part.now >= over_at then o.state, o.class, o.detail = 'timed_out', 'timeout', nil end -- guard: cancel_deadline
+local plan = plan_end(part, job, o)
 -- point of no return
+if o.state == 'timed_out' then
+  commit_end(part, plan, { 'token', '' })
+  return { 'ended', o.state }
+end
 commit_end(part, plan, { 'token', '', 'cancel_at', int(part.now) })
 return { 'cancelled', int(plan.released) }

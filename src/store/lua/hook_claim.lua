@@ -28,7 +28,8 @@ local function hand_out(endpoint, id, v)
     for i, text in ipairs(redis.call('HMGET', key('job', of.j), 'message', 'flags', 'measured_ms', 'billable_ms')) do more[i] = text or '' end
     artifact = of.e == 'succeeded' and redis.call('HGET', key('work', of.j), 'artifact')
   end
-  local old = v[5] and tonumber(v[6]) > part.now and v[5] or '' -- guard: old_secret_ends
+  local old = v[5] or ''
+  if old ~= '' and tonumber(v[6]) <= part.now then old = '' end -- guard: old_secret_ends
   out[#out + 1] = { endpoint, id, int(until_ms), redis.call('HGET', key('outtry', endpoint), id) or '0', v[3], v[4], old,
     entry[2], more, artifact or '' }
 end
@@ -45,7 +46,8 @@ for _, endpoint in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(part.
       redis.call('ZREM', key('outfly', endpoint), id)
       redis.call('ZADD', key('outdue', endpoint), int(part.now), id)
     end
-    local free = math.min(tonumber(ARGV[3]) - redis.call('ZCARD', key('outfly', endpoint)), room - #out) -- guard: claim_at_a_time
+    local free = room - #out
+    free = math.min(tonumber(ARGV[3]) - redis.call('ZCARD', key('outfly', endpoint)), free) -- guard: claim_at_a_time
     for _, id in ipairs(free > 0 and redis.call('ZRANGEBYSCORE', key('outdue', endpoint), '-inf', int(part.now), 'LIMIT', 0, free) or {}) do
       hand_out(endpoint, id, v)
     end

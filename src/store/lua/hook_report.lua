@@ -42,7 +42,8 @@ else
 end
 if ARGV[8] ~= '0' then redis.call('HSET', KEYS[2], 'throttled_until', int(part.now + tonumber(ARGV[8]))) end
 next_look(part, endpoint, false)
-local why = what == 'gone' and 'gone (410)' -- guard: gone_disables
+local why = nil
+if what == 'gone' then why = 'gone (410)' end -- guard: gone_disables
 if what ~= 'taken' and part.now - since >= tonumber(ARGV[9]) then why = why or 'failed for too long: ' .. ARGV[6] end -- guard: failing_disables
 if why and v[2] == 'enabled' then
   disable_hook(part, endpoint, v[1], why)

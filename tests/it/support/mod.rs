@@ -1,6 +1,7 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
 pub(crate) mod processes;

@@ -85,6 +85,12 @@ impl Raw {
         all
     }
 
+    /// Takes every key away: for tests that use a database of their own server again.
+    pub(crate) async fn forget_all(&self) {
+        let script = "for _, name in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', name) end return 1";
+        let _: i64 = self.run(&["EVAL", script, "0"]).await;
+    }
+
     /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
     pub(crate) async fn digest(&self) -> String {
         self.run(&["EVAL", DIGEST, "0"]).await

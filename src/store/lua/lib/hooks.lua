@@ -21,7 +21,9 @@ end
 -- The oldest messages of a full outbox make room, those under way last: they are as good as sent.
 local function make_room(endpoint, room)
   local outbox = key('outbox', endpoint)
-  for _ = 1, math.min(redis.call('XLEN', outbox) - room + 1, 10) do -- guard: outbox_room
+  local surplus = 0
+  surplus = math.min(redis.call('XLEN', outbox) - room + 1, 10) -- guard: outbox_room
+  for _ = 1, surplus do
     local rows, oldest = redis.call('XRANGE', outbox, '-', '+', 'COUNT', 20), nil
     for i = #rows, 1, -1 do
       if i == 1 and not oldest or not redis.call('ZSCORE', key('outfly', endpoint), rows[i][1]) then oldest = rows[i][1] end

@@ -1,11 +1,8 @@
-//! The store's scripts as the store puts them together, and each with its calls counted.
-
-/// The store's own way to leave out what a script does not reach.
-#[path = "../../../../src/store/prune.rs"]
-mod prune;
+//! The store's scripts as the store sends them, and each with its calls counted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use sha1::{Digest, Sha1};
 
@@ -43,40 +40,44 @@ pub(crate) struct Script {
     pub(super) watched: String,
 }
 
-/// All of them, by the hash of the text that the store sends.
+/// Those that clients have loaded, by their hash. Their texts are the ones that were sent.
+#[derive(Default)]
 pub(super) struct Scripts {
-    by_hash: BTreeMap<String, Script>,
+    by_hash: Mutex<BTreeMap<String, Script>>,
 }
 
 impl Scripts {
-    pub(super) fn read() -> Self {
-        let mut by_hash = BTreeMap::new();
-        for (name, body) in bodies() {
-            let (shebang, _) = body.split_once('\n').expect("a shebang");
-            // The intent's checkpoint is refused when memory is full.
-            for flags in [shebang, "#!lua"] {
-                let text = assemble(&body, flags);
-                let (_, rest) = text.split_once('\n').expect("a shebang");
-                let reads = super::READS
-                    .map(|command| format!("{command} = true"))
-                    .join(", ");
-                let prologue = PROLOGUE.replace("READS }", &format!("{reads} }}"));
-                let script = Script {
-                    name: name.clone(),
-                    watched: format!("{flags}{prologue}{rest}{EPILOGUE}"),
-                };
-                by_hash.insert(hex::encode(Sha1::digest(&text)), script);
-            }
-        }
-        Self { by_hash }
+    /// A client loads a script; one of the store's is known by its end, which is its own file.
+    pub(super) fn learn(&self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text).into_owned();
+        let Some((shebang, rest)) = text.split_once('\n') else {
+            return;
+        };
+        let own = |(_, body): &(String, String)| {
+            let body = body.split_once('\n').map(|(_, rest)| rest.trim());
+            body.is_some_and(|body| rest.trim_end().ends_with(body))
+        };
+        let Some((name, _)) = bodies().into_iter().find(own) else {
+            return;
+        };
+        let reads = super::READS
+            .map(|command| format!("{command} = true"))
+            .join(", ");
+        let prologue = PROLOGUE.replace("READS }", &format!("{reads} }}"));
+        let script = Script {
+            name,
+            watched: format!("{shebang}{prologue}{rest}{EPILOGUE}"),
+        };
+        let hash = hex::encode(Sha1::digest(&text));
+        self.by_hash
+            .lock()
+            .expect("the scripts")
+            .insert(hash, script);
     }
 
-    pub(super) fn knows(&self, hash: &[u8]) -> bool {
-        self.of(hash).is_some()
-    }
-
-    pub(super) fn of(&self, hash: &[u8]) -> Option<&Script> {
-        self.by_hash.get(std::str::from_utf8(hash).ok()?)
+    pub(super) fn of(&self, hash: &[u8]) -> Option<Script> {
+        let hash = std::str::from_utf8(hash).ok()?;
+        self.by_hash.lock().expect("the scripts").get(hash).cloned()
     }
 }
 
@@ -107,17 +108,4 @@ pub(crate) fn bodies() -> Vec<(String, String)> {
     }
     bodies.sort();
     bodies
-}
-
-/// As the store does it.
-fn assemble(body: &str, flags: &str) -> String {
-    let (_, rest) = body.split_once('\n').expect("a shebang");
-    let uses = rest.lines().find_map(|line| line.strip_prefix("-- uses: "));
-    let mut text = String::new();
-    for part in uses.unwrap_or("base").split(", ") {
-        let path = folder().join(format!("lib/{part}.lua"));
-        text.push('\n');
-        text.push_str(&std::fs::read_to_string(path).expect("a shared file"));
-    }
-    format!("{flags}\n{}\n{rest}", prune::needed(&text, rest))
 }

@@ -1,0 +1,107 @@
+//! The OpenAPI document: made from the handlers, and the one place that says which scopes a route needs.
+
+use std::collections::HashMap;
+
+use axum::http::Method;
+use serde_json::Value;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use crate::store::KeyScope;
+
+/// Name of the security scheme in the document.
+const KEY: &str = "key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Meterline",
+        description = "A queue that meters what it runs: credits are held in the step that queues a job, and what is not charged for measured output goes back in the step that ends it.\n\nAmounts are whole micro-credits (`*_ucr`), lengths of time whole milliseconds (`*_ms`), times RFC 3339. Problems are `application/problem+json`; `type` says which."
+    ),
+    modifiers(&Keys),
+    tags(
+        (name = "jobs", description = "Quote, submit, follow, stop"),
+        (name = "accounts", description = "Who pays: balances, grants, spending"),
+        (name = "house", description = "Queues, workers, dead letters, obligations"),
+        (name = "keys", description = "Who may call"),
+        (name = "server", description = "Whether it is well, and what it says of itself"),
+    )
+)]
+pub(super) struct Base;
+
+struct Keys;
+
+impl utoipa::Modify for Keys {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An API key (`mlk_...`) or a token (`mlt_...`)"))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(KEY, SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document, and what the gate reads out of it.
+pub(super) struct Document {
+    /// As it is served.
+    pub(super) text: String,
+    scopes: HashMap<(Method, String), Vec<KeyScope>>,
+}
+
+impl Document {
+    pub(super) fn of(document: &utoipa::openapi::OpenApi) -> Self {
+        let value = serde_json::to_value(document).unwrap_or_default();
+        let mut scopes = HashMap::new();
+        for (path, item) in value["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in item.as_object().into_iter().flatten() {
+                if let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) {
+                    scopes.insert((method, path.clone()), scopes_of(operation));
+                }
+            }
+        }
+        let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
+        text.push('\n');
+        Self { text, scopes }
+    }
+
+    /// The scopes of which a caller needs one; none where everybody may call; `None` where the route is
+    /// not in the document.
+    pub(super) fn scopes(&self, method: &Method, path: &str) -> Option<&[KeyScope]> {
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        let found = self.scopes.get(&(method.clone(), path.to_owned()));
+        found.map(Vec::as_slice)
+    }
+}
+
+/// What stands under `security`; of several each would do. A route that says nothing is for admins.
+fn scopes_of(operation: &Value) -> Vec<KeyScope> {
+    let Some(security) = operation["security"].as_array() else {
+        return vec![KeyScope::Admin];
+    };
+    let words = security
+        .iter()
+        .filter_map(|one| one[KEY].as_array())
+        .flatten();
+    words
+        .filter_map(|word| KeyScope::from_word(word.as_str()?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_route_that_says_nothing_is_for_admins() {
+        assert_eq!(scopes_of(&json!({})), [KeyScope::Admin]);
+        assert_eq!(scopes_of(&json!({"security": [{}]})), []);
+        let one = json!({"security": [{"key": ["produce", "operate"]}]});
+        assert_eq!(scopes_of(&one), [KeyScope::Produce, KeyScope::Operate]);
+    }
+}

@@ -1,0 +1,203 @@
+//! The HTTP API: for producers, for their users, and for operators.
+//!
+//! A request passes [`gate`] (an id, a place, a time limit, a key) and comes to a handler in `routes`,
+//! which asks the producer, the store or the ledger and says the answer in JSON. Nothing here decides
+//! about money. Which scopes a route needs stands with its handler, in what the OpenAPI document is made
+//! of; the gate reads it from there, so that the two cannot differ.
+
+mod connections;
+mod document;
+mod extract;
+mod gate;
+mod hub;
+mod limits;
+mod metrics;
+mod problem;
+mod refusals;
+mod routes;
+mod text;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, http};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::config;
+use crate::producer::Producer;
+use crate::store::Store;
+use document::Document;
+use hub::Hub;
+use limits::Limits;
+use metrics::Metrics;
+use problem::{Kind, Problem};
+
+/// Readings of old events that go on at a time: each can be of a whole partition's stream.
+const REPLAYS_MAX: usize = 4;
+
+/// What the API works with.
+pub struct Options {
+    /// The store.
+    pub store: Store,
+    /// What turns requests into jobs, at today's prices.
+    pub producer: Producer,
+    /// Its own section of the settings.
+    pub api: config::Api,
+    /// Credits that accounts get by themselves.
+    pub rewards: config::Rewards,
+    /// Plans by name.
+    pub plans: BTreeMap<String, config::Plan>,
+    /// The queues there are.
+    pub queues: Vec<String>,
+    /// The providers there are.
+    pub providers: Vec<String>,
+    /// Whether the worker in this process works; `None` where there is none.
+    pub vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// What every handler works with.
+struct House {
+    store: Store,
+    producer: Producer,
+    settings: config::Api,
+    rewards: config::Rewards,
+    plans: BTreeMap<String, config::Plan>,
+    queues: Vec<String>,
+    providers: Vec<String>,
+    vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    document: Document,
+    hub: Hub,
+    metrics: Metrics,
+    limits: Limits,
+    /// Places of requests that are worked on.
+    requests: Arc<Semaphore>,
+    /// Places of streams and long polls.
+    streams: Arc<Semaphore>,
+    replays: Semaphore,
+    runs: routes::dead::Runs,
+    stop: CancellationToken,
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Server {
+    /// Begins to listen. Everything it starts ends in [`Server::stop`].
+    pub async fn start(options: Options) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.api.listen).await?;
+        let address = listener.local_addr()?;
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let settings = options.api.clone();
+        let (house, app) = build(options, stop.clone());
+        let following = stop.clone();
+        tasks.spawn(async move {
+            let store = house.store.clone();
+            let seen = |event: &crate::store::FeedEvent| house.metrics.event(event);
+            house.hub.run(store, following, seen).await;
+        });
+        let ending = stop.clone();
+        tasks.spawn(async move {
+            connections::serve(listener, app, &settings, ending).await;
+        });
+        Ok(Self {
+            address,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes nothing new, lets requests under way end for at most `api.drain_max_ms`, ends streams.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The OpenAPI document, as it is served at `/v1/openapi.json`.
+pub fn openapi() -> String {
+    let (_, document) = described().split_for_parts();
+    Document::of(&document).text
+}
+
+fn described() -> OpenApiRouter<Arc<House>> {
+    let base = <document::Base as utoipa::OpenApi>::openapi();
+    OpenApiRouter::with_openapi(base).merge(routes::all())
+}
+
+fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
+    let (router, document) = described().split_for_parts();
+    let settings = options.api;
+    let house = Arc::new(House {
+        document: Document::of(&document),
+        hub: Hub::default(),
+        metrics: Metrics::default(),
+        limits: Limits::new(settings.key_requests_per_minute),
+        requests: Arc::new(Semaphore::new(settings.requests_max as usize)),
+        streams: Arc::new(Semaphore::new(settings.streams_max as usize)),
+        replays: Semaphore::new(REPLAYS_MAX),
+        runs: routes::dead::Runs::default(),
+        store: options.store,
+        producer: options.producer,
+        rewards: options.rewards,
+        plans: options.plans,
+        queues: options.queues,
+        providers: options.providers,
+        vital_sign: options.vital_sign,
+        settings,
+        stop,
+    });
+    let keyed = router.route_layer(from_fn_with_state(Arc::clone(&house), gate::check_key));
+    let worked = keyed
+        .method_not_allowed_fallback(|| async {
+            let detail = "the header Allow names the methods that there are";
+            Problem::new(Kind::MethodNotAllowed, detail)
+        })
+        .fallback(|request: Request| async move {
+            let detail = format!("there is nothing at {}", request.uri().path());
+            Problem::new(Kind::NoSuchRoute, detail)
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(&house), gate::pass));
+    // Whoever asks whether the server is well is answered also when it has too much to do.
+    let app = worked
+        .merge(routes::health::router())
+        .layer(CompressionLayer::new())
+        .layer(map_response(never_sniffed))
+        .with_state(Arc::clone(&house));
+    (house, app)
+}
+
+/// What a browser must not make of an answer.
+async fn never_sniffed(mut response: Response) -> Response {
+    response.headers_mut().insert(
+        http::header::X_CONTENT_TYPE_OPTIONS,
+        http::HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::new(Kind::Internal, Kind::Internal.title()).into_response()
+}

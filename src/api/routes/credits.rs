@@ -1,0 +1,330 @@
+//! Credits that come in or go out by an operator's word: grants, corrections, clawbacks, rewards.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::shapes::ProblemBody;
+use crate::api::House;
+use crate::api::extract::{Body, Repeatable, repeatable};
+use crate::api::gate::Caller;
+use crate::api::problem::{Kind, Problem};
+use crate::api::text::{rfc3339, time_ms};
+use crate::domain::credits::Ucr;
+use crate::domain::ids::{AccountId, OperationId};
+use crate::store::{
+    AdjustOutcome, AdjustRequest, Correction, GrantKind, GrantOutcome, GrantRequest, Reward,
+    RewardOutcome,
+};
+
+pub(super) fn mismatch(amount: Ucr) -> Problem {
+    let detail = format!(
+        "the idempotency key was used for another operation, of {} credits",
+        amount.credits()
+    );
+    Problem::new(Kind::OperationMismatch, detail).with("amount_ucr", amount.get())
+}
+
+pub(super) fn overflow() -> Problem {
+    let detail = "the balance would be more than can be counted";
+    Problem::new(Kind::Overflow, detail)
+}
+
+pub(super) fn too_many_grants() -> Problem {
+    let detail = "the account has as many live grants as it may";
+    Problem::new(Kind::TooManyGrants, detail)
+}
+
+pub(super) fn closed(account: &AccountId, state: &str) -> Problem {
+    let detail = format!("account {account} is {state}");
+    Problem::new(Kind::AccountClosed, detail).with("state", state)
+}
+
+/// Credits for an account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct GrantBody {
+    /// How many micro-credits, above zero.
+    amount_ucr: i64,
+    /// `purchase`, `promo`, `plan`, `signup`, `daily` or `adjustment`.
+    kind: String,
+    /// When what is left is gone, RFC 3339; purchased credits never expire.
+    expires_at: Option<String>,
+    /// Why, for the books.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Credits that came in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Granted {
+    /// The account.
+    account: String,
+    /// The idempotency key it stands under in the books.
+    operation: String,
+    /// The bucket they went into.
+    grant: String,
+    /// How many.
+    granted_ucr: i64,
+    /// Available right after it.
+    available_ucr: i64,
+    /// Owed right after it.
+    debt_ucr: i64,
+}
+
+/// Grant credits, once per idempotency key
+#[utoipa::path(post, path = "/v1/accounts/{account}/grants", operation_id = "grant_credits", tag = "accounts",
+    security(("key" = ["admin"])),
+    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the payment's id, say")),
+    request_body = GrantBody,
+    responses((status = 201, body = Granted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn grant(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    repeat: Repeatable,
+    Path(account): Path<String>,
+    Body(body): Body<GrantBody>,
+) -> Result<Response, Problem> {
+    let kind = GrantKind::from_word(&body.kind);
+    let kind = kind.ok_or_else(|| {
+        let detail = format!("kind: there is no kind {:?} of credits", body.kind);
+        Problem::new(Kind::BadRequest, detail)
+    })?;
+    let expires_at = body.expires_at.as_deref();
+    let request = GrantRequest {
+        account: caller.account_of(&account)?,
+        operation: repeat.operation()?,
+        amount: Ucr::new(body.amount_ucr)?,
+        kind,
+        expires_at_ms: expires_at.map(|at| time_ms("expires_at", at)).transpose()?,
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    let plain = |kind: Kind| Problem::new(kind, kind.title());
+    match house.store.grant(&request).await? {
+        GrantOutcome::Granted {
+            grant,
+            available,
+            debt,
+            replayed,
+        } => {
+            let granted = Granted {
+                account,
+                operation: request.operation.to_string(),
+                grant,
+                granted_ucr: body.amount_ucr,
+                available_ucr: available.get(),
+                debt_ucr: debt.get(),
+            };
+            Ok(repeatable(StatusCode::CREATED, replayed, &granted))
+        }
+        GrantOutcome::Mismatch { amount } => Err(mismatch(amount)),
+        GrantOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
+        GrantOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
+        GrantOutcome::Nothing => {
+            let detail = "amount_ucr: must be above zero";
+            Err(Problem::new(Kind::BadRequest, detail))
+        }
+        GrantOutcome::NotGrantable => Err(plain(Kind::NotGrantable)),
+        GrantOutcome::PurchaseExpires => Err(plain(Kind::PurchaseExpires)),
+        GrantOutcome::ExpiredAlready => Err(plain(Kind::ExpiredAlready)),
+        GrantOutcome::TooManyGrants => Err(too_many_grants()),
+        GrantOutcome::Overflow => Err(overflow()),
+    }
+}
+
+/// A correction.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct AdjustBody {
+    /// How many micro-credits: above zero to give, below to take. What is not there becomes debt.
+    amount_ucr: i64,
+    /// Why, for the books.
+    reason: String,
+}
+
+/// A correction as it was booked.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Adjusted {
+    /// The account.
+    account: String,
+    /// The idempotency key it stands under in the books.
+    operation: String,
+    /// By how much, up or down.
+    adjusted_ucr: i64,
+    /// How much of a correction down became debt.
+    debt_made_ucr: i64,
+    /// Available right after it.
+    available_ucr: i64,
+    /// Owed right after it.
+    debt_ucr: i64,
+}
+
+/// Correct a balance, once per idempotency key
+#[utoipa::path(post, path = "/v1/accounts/{account}/adjustments", operation_id = "adjust_balance", tag = "accounts",
+    security(("key" = ["admin"])),
+    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the ticket's id, say")),
+    request_body = AdjustBody,
+    responses((status = 201, body = Adjusted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn adjust(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    repeat: Repeatable,
+    Path(account): Path<String>,
+    Body(body): Body<AdjustBody>,
+) -> Result<Response, Problem> {
+    let size = Ucr::new(body.amount_ucr.checked_abs().unwrap_or(i64::MAX))?;
+    let request = AdjustRequest {
+        account: caller.account_of(&account)?,
+        operation: repeat.operation()?,
+        correction: if body.amount_ucr < 0 {
+            Correction::Down(size)
+        } else {
+            Correction::Up(size)
+        },
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    correct(&house, &request).await
+}
+
+/// A payment that was disputed or returned.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ClawbackBody {
+    /// The idempotency key that the payment was granted under.
+    #[schema(value_type = String)]
+    payment: OperationId,
+    /// How much; all that was not clawed back before where nothing is said.
+    amount_ucr: Option<i64>,
+    /// Why, for the books.
+    reason: String,
+}
+
+/// Take back the credits of a payment
+#[utoipa::path(post, path = "/v1/accounts/{account}/clawbacks", operation_id = "claw_back_payment", tag = "accounts",
+    security(("key" = ["admin"])),
+    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the dispute's id, say")),
+    request_body = ClawbackBody,
+    responses((status = 201, body = Adjusted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn clawback(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    repeat: Repeatable,
+    Path(account): Path<String>,
+    Body(body): Body<ClawbackBody>,
+) -> Result<Response, Problem> {
+    let request = AdjustRequest {
+        account: caller.account_of(&account)?,
+        operation: repeat.operation()?,
+        correction: Correction::Clawback {
+            payment: body.payment,
+            amount: body.amount_ucr.map(Ucr::new).transpose()?,
+        },
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    correct(&house, &request).await
+}
+
+async fn correct(house: &House, request: &AdjustRequest) -> Result<Response, Problem> {
+    match house.store.adjust(request).await? {
+        AdjustOutcome::Adjusted {
+            amount,
+            debt_made,
+            available,
+            debt,
+            replayed,
+        } => {
+            let is_up = matches!(request.correction, Correction::Up(_));
+            let adjusted = Adjusted {
+                account: request.account.to_string(),
+                operation: request.operation.to_string(),
+                adjusted_ucr: if is_up { amount.get() } else { -amount.get() },
+                debt_made_ucr: debt_made.get(),
+                available_ucr: available.get(),
+                debt_ucr: debt.get(),
+            };
+            Ok(repeatable(StatusCode::CREATED, replayed, &adjusted))
+        }
+        AdjustOutcome::Mismatch { amount } => Err(mismatch(amount)),
+        AdjustOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
+        AdjustOutcome::AccountFrozen => {
+            let detail = format!("account {} is frozen", request.account);
+            Err(Problem::new(Kind::Frozen, detail))
+        }
+        AdjustOutcome::UnknownPayment => {
+            let detail = "nothing was granted to this account under the payment's key";
+            Err(Problem::new(Kind::UnknownPayment, detail))
+        }
+        AdjustOutcome::AbovePayment { left } => {
+            let detail = format!("{} credits of the payment are left", left.credits());
+            Err(Problem::new(Kind::AbovePayment, detail).with("left_ucr", left.get()))
+        }
+        AdjustOutcome::Nothing => {
+            let detail = "the amount is zero, or all of the payment was clawed back before";
+            Err(Problem::new(Kind::Nothing, detail))
+        }
+        AdjustOutcome::TooManyGrants => Err(too_many_grants()),
+        AdjustOutcome::Overflow => Err(overflow()),
+    }
+}
+
+/// Take the reward of the day
+///
+/// Once per account and day of UTC, by the store's clock.
+#[utoipa::path(post, path = "/v1/accounts/{account}/daily-reward", operation_id = "take_daily_reward", tag = "accounts",
+    security(("key" = ["produce"])),
+    responses((status = 201, body = Granted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn daily(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    Path(account): Path<String>,
+) -> Result<Response, Problem> {
+    let account = caller.account_of(&account)?;
+    let amount = Ucr::from_credits(house.rewards.daily_credits);
+    if amount.is_zero() {
+        let detail = "the settings give no daily reward";
+        return Err(Problem::new(Kind::NoReward, detail));
+    }
+    let (days, by) = (house.rewards.daily_expires_days, caller.actor());
+    let outcome = house
+        .store
+        .reward(&account, Reward::Daily, amount, days, &by);
+    match outcome.await? {
+        RewardOutcome::Granted {
+            grant,
+            available,
+            debt,
+            operation,
+        } => {
+            let granted = Granted {
+                account: account.to_string(),
+                operation,
+                grant,
+                granted_ucr: amount.get(),
+                available_ucr: available.get(),
+                debt_ucr: debt.get(),
+            };
+            Ok(repeatable(StatusCode::CREATED, false, &granted))
+        }
+        RewardOutcome::AlreadyTaken {
+            operation,
+            next_at_ms,
+        } => {
+            let problem =
+                Problem::new(Kind::AlreadyTaken, format!("taken already, as {operation}"));
+            Err(problem
+                .with("operation", operation)
+                .with("next_at", next_at_ms.and_then(rfc3339)))
+        }
+        RewardOutcome::UnknownAccount => Err(Problem::unknown_account(&account)),
+        RewardOutcome::AccountClosed(state) => Err(closed(&account, &state)),
+        RewardOutcome::TooManyGrants => Err(too_many_grants()),
+        RewardOutcome::Overflow => Err(overflow()),
+    }
+}

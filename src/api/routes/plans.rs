@@ -1,0 +1,107 @@
+//! Plans: an account goes on one, renews it, or leaves it.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::credits::{closed, mismatch, overflow, too_many_grants};
+use super::shapes::ProblemBody;
+use crate::api::House;
+use crate::api::extract::{Body, Repeatable, repeatable};
+use crate::api::gate::Caller;
+use crate::api::problem::{Kind, Problem};
+use crate::api::text::{rfc3339, time_ms};
+use crate::domain::credits::Ucr;
+use crate::store::{PlanOutcome, PlanRequest};
+
+/// A plan to go on.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct PlanBody {
+    /// A plan of the settings, or `none`.
+    plan: String,
+    /// When the period that was paid for ends, RFC 3339; one period from now where nothing is said.
+    until: Option<String>,
+    /// Why, for the books.
+    #[serde(default)]
+    reason: String,
+}
+
+/// The plan as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Planned {
+    /// The account.
+    account: String,
+    /// The plan.
+    plan: String,
+    /// The bucket that its credits went into.
+    grant: Option<String>,
+    /// When the period ends.
+    until: Option<String>,
+    /// Available right after it.
+    available_ucr: i64,
+}
+
+/// Put an account on a plan, once per idempotency key
+#[utoipa::path(post, path = "/v1/accounts/{account}/plan", operation_id = "set_plan", tag = "accounts",
+    security(("key" = ["admin"])),
+    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the invoice's id, say")),
+    request_body = PlanBody,
+    responses((status = 201, body = Planned), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn set(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    repeat: Repeatable,
+    Path(account): Path<String>,
+    Body(body): Body<PlanBody>,
+) -> Result<Response, Problem> {
+    let plan = house.plans.get(&body.plan);
+    if plan.is_none() && body.plan != "none" {
+        let detail = format!("there is no plan {:?}", body.plan);
+        return Err(Problem::new(Kind::UnknownPlan, detail));
+    }
+    let until = body.until.as_deref();
+    let request = PlanRequest {
+        account: caller.account_of(&account)?,
+        operation: repeat.operation()?,
+        plan: plan.map(|_| body.plan.clone()),
+        amount: Ucr::from_credits(plan.map_or(0, |plan| plan.credits)),
+        max_active: plan.map_or(0, |plan| plan.max_active),
+        months: plan.map_or(1, |plan| plan.period.months()),
+        until_ms: until.map(|at| time_ms("until", at)).transpose()?,
+        price: plan.map(|plan| plan.price.clone()).unwrap_or_default(),
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    match house.store.set_plan(&request).await? {
+        PlanOutcome::Planned {
+            grant,
+            until_ms,
+            available,
+            replayed,
+            ..
+        } => {
+            let planned = Planned {
+                account,
+                plan: body.plan,
+                grant,
+                until: rfc3339(until_ms),
+                available_ucr: available.get(),
+            };
+            Ok(repeatable(StatusCode::CREATED, replayed, &planned))
+        }
+        PlanOutcome::Mismatch { amount } => Err(mismatch(amount)),
+        PlanOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
+        PlanOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
+        PlanOutcome::ExpiredAlready => {
+            let detail = "until: is not in the future";
+            Err(Problem::new(Kind::ExpiredAlready, detail))
+        }
+        PlanOutcome::TooManyGrants => Err(too_many_grants()),
+        PlanOutcome::Overflow => Err(overflow()),
+    }
+}

@@ -1,0 +1,57 @@
+//! `/metrics`: for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use tokio::time::Instant;
+
+use super::shapes::ProblemBody;
+use crate::api::House;
+use crate::api::metrics::Seen;
+use crate::api::problem::Problem;
+use crate::store::Error;
+
+/// The text format, version 0.0.4.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Metrics of this process and of the house, in the text format of Prometheus
+#[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "server",
+    security(("key" = ["operate"])),
+    responses((status = 200, body = String, content_type = "text/plain"), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn metrics(State(house): State<Arc<House>>) -> Result<Response, Problem> {
+    let seen = look(&house).await.map_err(Problem::harmless)?;
+    Ok(([(CONTENT_TYPE, TEXT)], house.metrics.text(&seen)).into_response())
+}
+
+async fn look(house: &House) -> Result<Seen, Error> {
+    let store = &house.store;
+    let asked = Instant::now();
+    store.check().await?;
+    let store_latency = asked.elapsed();
+    let (mut frozen, mut sound) = (0, Vec::new());
+    for partition in 0..store.partitions() {
+        frozen += store.frozen(partition).await?.len();
+        if let Some(audit) = store.last_audit(partition).await? {
+            let report: serde_json::Value = serde_json::from_str(&audit.report).unwrap_or_default();
+            sound.push((partition, report["ok"] == true));
+        }
+    }
+    let workers = store.workers().await?;
+    let free = |places: &tokio::sync::Semaphore, all: u32| {
+        (all as usize).saturating_sub(places.available_permits())
+    };
+    Ok(Seen {
+        queues: store.queue_views().await?,
+        workers: workers
+            .iter()
+            .filter(|worker| worker.lease_left_ms > 0)
+            .count(),
+        frozen,
+        sound,
+        store_latency,
+        under_way: free(&house.requests, house.settings.requests_max),
+        streams: free(&house.streams, house.settings.streams_max),
+    })
+}

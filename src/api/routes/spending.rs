@@ -1,0 +1,237 @@
+//! Where an account's credits went: added up by day, tool or grant, and entry by entry.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::accounts::view;
+use super::listing::limit;
+use super::shapes::{Page, ProblemBody};
+use crate::api::House;
+use crate::api::extract::{Query, answer};
+use crate::api::gate::Caller;
+use crate::api::problem::{Kind, Problem};
+use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
+use crate::ledger::{By, Line, statement as add_up};
+
+/// Where nothing is said, a statement is of this long until now, ms.
+const USUAL_MS: u64 = 30 * 86_400_000;
+/// Journal entries that one page of a ledger looks at.
+const LOOKS_MAX: usize = 10;
+/// Entries of the journal read at a time.
+const READ: usize = 1_000;
+
+/// Which stretch, and how it is sorted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct Stretch {
+    /// From when, RFC 3339, included; 30 days before `to` where nothing is said.
+    from: Option<String>,
+    /// Until when, RFC 3339, not included; now where nothing is said.
+    to: Option<String>,
+    /// `day` (of UTC), `tool` or `grant` (kind of credit); `day` where nothing is said.
+    by: Option<String>,
+}
+
+/// What happened to an account's credits in a stretch of time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Statement {
+    /// The account.
+    account: String,
+    /// From when, included.
+    from: Option<String>,
+    /// Until when, not included.
+    to: Option<String>,
+    /// Lines with anything on them; they add up to the total.
+    lines: Vec<StatementLine>,
+    /// Their sum.
+    total: StatementLine,
+    /// The journal is kept only from then on: what was before is missing here.
+    kept_from: Option<String>,
+}
+
+/// A line of a statement.
+#[derive(Debug, Serialize, ToSchema)]
+struct StatementLine {
+    /// The day, the tool or the kind; `total` for the sum.
+    name: String,
+    /// Jobs that were charged.
+    jobs: u64,
+    /// Granted.
+    granted_ucr: i64,
+    /// Charged.
+    captured_ucr: i64,
+    /// Charged and given back.
+    refunded_ucr: i64,
+    /// Corrected, up or down.
+    adjusted_ucr: i64,
+    /// Expired.
+    expired_ucr: i64,
+    /// By how much available + held - debt changed.
+    net_ucr: i64,
+}
+
+impl StatementLine {
+    fn of(name: &str, line: &Line) -> Self {
+        Self {
+            name: name.to_owned(),
+            jobs: line.jobs,
+            granted_ucr: line.granted_ucr,
+            captured_ucr: line.captured_ucr,
+            refunded_ucr: line.refunded_ucr,
+            adjusted_ucr: line.adjusted_ucr,
+            expired_ucr: line.expired_ucr,
+            net_ucr: line.net_ucr,
+        }
+    }
+}
+
+/// Spending over time
+#[utoipa::path(get, path = "/v1/accounts/{account}/statement", operation_id = "get_statement", tag = "accounts",
+    security(("key" = ["produce", "operate"])), params(Stretch),
+    responses((status = 200, body = Statement), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn statement(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    Path(account): Path<String>,
+    Query(stretch): Query<Stretch>,
+) -> Result<Response, Problem> {
+    let account = caller.account_of(&account)?;
+    let by = match stretch.by.as_deref() {
+        None | Some("day") => By::Day,
+        Some("tool") => By::Tool,
+        Some("grant") => By::Grant,
+        Some(_) => {
+            let detail = "by: it is day, tool or grant";
+            return Err(Problem::new(Kind::BadRequest, detail));
+        }
+    };
+    view(&house, &account).await?;
+    let time = |name: &str, text: &Option<String>| {
+        text.as_deref().map(|text| time_ms(name, text)).transpose()
+    };
+    let to_ms = match time("to", &stretch.to)? {
+        Some(to_ms) => to_ms,
+        // What is booked in this very millisecond belongs to it.
+        None => house.store.server_ms().await.map_err(Problem::harmless)? + 1,
+    };
+    let from_ms = time("from", &stretch.from)?.unwrap_or(to_ms.saturating_sub(USUAL_MS));
+    let found = add_up(&house.store, &account, from_ms, to_ms, by).await;
+    let found = found.map_err(Problem::harmless)?;
+    let statement = Statement {
+        account: account.to_string(),
+        from: rfc3339(from_ms),
+        to: rfc3339(to_ms),
+        lines: found
+            .lines
+            .iter()
+            .map(|(name, line)| StatementLine::of(name, line))
+            .collect(),
+        total: StatementLine::of("total", &found.total),
+        kept_from: found.kept_from_ms.and_then(rfc3339),
+    };
+    Ok(answer(StatusCode::OK, &statement))
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct Paging {
+    /// How many: 1 to 100, 20 where nothing is said. A page may have fewer and still not be the last.
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// An entry of the journal.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::api) struct Entry {
+    /// Its id.
+    entry: String,
+    /// The account's own sequence, without gaps.
+    account_seq: u64,
+    /// When.
+    at: Option<String>,
+    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`, `adjust`, `refund`, `set` or `opening`.
+    kind: String,
+    /// Idempotency key or failure class, by kind.
+    operation: Option<String>,
+    /// The job.
+    job: Option<String>,
+    /// Why, in what operators did.
+    reason: Option<String>,
+    /// Which book, by how much; they sum to zero.
+    postings: Vec<Posting>,
+}
+
+/// A posting.
+#[derive(Debug, Serialize, ToSchema)]
+struct Posting {
+    /// The book.
+    book: String,
+    /// By how much.
+    amount_ucr: i64,
+}
+
+/// Every movement of an account's credits, the newest first
+#[utoipa::path(get, path = "/v1/accounts/{account}/ledger", operation_id = "list_ledger", tag = "accounts",
+    security(("key" = ["produce", "operate"])), params(Paging),
+    responses((status = 200, body = Page<Entry>), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn ledger(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    Path(account): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Response, Problem> {
+    let (account, limit) = (caller.account_of(&account)?, limit(paging.limit)?);
+    view(&house, &account).await?;
+    let at: Option<String> = read_cursor(paging.cursor.as_deref())?;
+    let mut from = at.unwrap_or_else(|| "+".to_owned());
+    let partition = account.partition(house.store.partitions());
+    let mut data = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        let page = house.store.journal_backwards(partition, &from, READ).await;
+        let page = page.map_err(Problem::harmless)?;
+        for entry in page.entries {
+            let Some(body) = entry.body_of(&account) else {
+                continue;
+            };
+            from = format!("({}", entry.id);
+            let is_first = body.account_seq == 1;
+            let some = |text: String| Some(text).filter(|text| !text.is_empty());
+            data.push(Entry {
+                entry: entry.id,
+                account_seq: body.account_seq,
+                at: rfc3339(body.at_ms),
+                kind: body.kind,
+                operation: some(body.op),
+                job: some(body.job),
+                reason: some(body.reason),
+                postings: body
+                    .post
+                    .into_iter()
+                    .map(|(book, amount_ucr)| Posting { book, amount_ucr })
+                    .collect(),
+            });
+            if is_first || data.len() == limit {
+                let next_cursor = (!is_first).then(|| cursor(&from));
+                return Ok(answer(StatusCode::OK, &Page { data, next_cursor }));
+            }
+        }
+        match page.next {
+            Some(next) => from = next,
+            None => {
+                let next_cursor = None;
+                return Ok(answer(StatusCode::OK, &Page { data, next_cursor }));
+            }
+        }
+    }
+    let next_cursor = Some(cursor(&from));
+    Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
+}

@@ -1,0 +1,77 @@
+//! The committed document is what the server serves, and docs/http-api.md works as it stands there.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use meterline::dev::redis::PrivateRedis;
+
+use crate::support::plain_redis;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_committed_document_is_the_one_that_is_served() {
+    let committed = std::fs::read_to_string(root().join("docs/openapi.json"));
+    let committed = committed.unwrap_or_default();
+    let served = meterline::api::openapi();
+    if committed != served {
+        let fresh = std::env::temp_dir().join("meterline-openapi.json");
+        std::fs::write(&fresh, &served).expect("written");
+        panic!(
+            "docs/openapi.json differs: cp {} docs/openapi.json",
+            fresh.display()
+        );
+    }
+    assert!(
+        served.contains("\"openapi\": \"3.1"),
+        "the version of the document"
+    );
+}
+
+/// A free port.
+fn port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener
+        .local_addr()
+        .expect("an address")
+        .port()
+        .to_string()
+}
+
+#[test]
+fn the_first_job_of_the_page_is_made_as_it_stands_there() {
+    let page = std::fs::read_to_string(root().join("docs/http-api.md")).expect("the page");
+    let blocks = page.split("```sh\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4, "the page has its steps");
+    let script = blocks
+        .join("\n")
+        .replace("8080", &port())
+        .replace("9100", &port());
+    let script = format!("set -eu\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}");
+    let redis = PrivateRedis::start(plain_redis()).expect("a Redis");
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = Path::new(env!("CARGO_BIN_EXE_meterline"));
+    let programs = program.parent().expect("a folder").display();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let output = Command::new("timeout")
+        .args(["120", "bash", "-c", &script])
+        .current_dir(root())
+        .env("PATH", format!("{programs}:{}", path.display()))
+        .env("METERLINE_REDIS_URL", redis.url())
+        .env("METERLINE__MEDIA__ARTIFACTS_DIR", folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}\n{said}\n{errors}");
+    assert!(said.contains("\"state\":\"succeeded\""), "{said}\n{errors}");
+    assert!(
+        said.contains("\"captured_ucr\":7000000"),
+        "{said}\n{errors}"
+    );
+}
