@@ -1,5 +1,6 @@
 //! What workers do with a job: claim, defer, hand over; what they say of one and how it is answered (see `steps`).
 
+use super::connection::Line;
 use super::jobs::streams_of;
 use super::reply::Reply;
 use super::{Error, Store, scripts};
@@ -220,11 +221,13 @@ impl Store {
         for (queue, free) in slots {
             args.extend([queue.clone(), free.to_string()]);
         }
-        let reply = self.run(&scripts::CLAIM, &declared, &args).await?;
+        let args: [&[String]; 1] = [&args];
+        let asked = self.run_on(Line::Claims, &scripts::CLAIM, &declared, &args);
+        let mut reply = asked.await?;
         match reply.word()?.as_str() {
             "lost" => Ok(ClaimOutcome::Lost),
             "claimed" => Ok(ClaimOutcome::Claimed(Claimed {
-                jobs: readable(&reply.rows(1)?),
+                jobs: readable(&reply.take_rows(1)?),
                 cursors: streams.into_iter().zip(reply.texts(2)?).collect(),
                 ended: reply.number(3)?,
                 more: reply.text(4)? == "1",

@@ -1,7 +1,7 @@
 //! Connections: one pool for commands, and connections of their own for blocking reads.
 //!
-//! All commands of a process share a few multiplexed connections from the pool. A blocking read never
-//! happens on a pooled one: it would stall everybody behind it.
+//! All commands of a process share a few multiplexed connections from the pool (see [`Line`]). A
+//! blocking read never happens on a pooled one: it would stall everybody behind it.
 
 use std::time::Duration;
 
@@ -24,12 +24,24 @@ pub struct ConnectionOptions {
     pub response_timeout_ms: u64,
 }
 
+/// The shared connections. On each of them the server answers in the order in which it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// For everything that is not said to be for another.
+    Words,
+    /// For claims: a freed slot is filled again without waiting behind the settlements of others.
+    Claims,
+}
+
+type Shared = RwLock<Option<MultiplexedConnection>>;
+
 /// The process's connections to one server.
 pub(super) struct Connections {
     info: ConnectionInfo,
     options: ConnectionOptions,
     pool: Pool,
-    shared: RwLock<Option<MultiplexedConnection>>,
+    words: Shared,
+    claims: Shared,
 }
 
 impl Connections {
@@ -65,17 +77,26 @@ impl Connections {
             info,
             options,
             pool,
-            shared: RwLock::new(None),
+            words: RwLock::new(None),
+            claims: RwLock::new(None),
         })
+    }
+
+    fn line(&self, line: Line) -> &Shared {
+        match line {
+            Line::Words => &self.words,
+            Line::Claims => &self.claims,
+        }
     }
 
     /// A connection for ordinary commands. Clones share one socket and pipeline by themselves, which
     /// costs a fraction of taking a pooled one (and its PING) for each call.
-    pub(super) async fn get(&self) -> Result<MultiplexedConnection, Error> {
-        if let Some(connection) = self.shared.read().await.as_ref() {
+    pub(super) async fn get(&self, line: Line) -> Result<MultiplexedConnection, Error> {
+        let line = self.line(line);
+        if let Some(connection) = line.read().await.as_ref() {
             return Ok(connection.clone());
         }
-        let mut shared = self.shared.write().await;
+        let mut shared = line.write().await;
         if let Some(connection) = shared.as_ref() {
             return Ok(connection.clone());
         }
@@ -84,7 +105,8 @@ impl Connections {
             .get()
             .await
             .map_err(|e| Error::Unreachable(e.to_string()))?;
-        let connection = (*pooled).clone();
+        // Taken out of the pool, which would give the same one to the other line as well.
+        let connection = deadpool_redis::Connection::take(pooled);
         *shared = Some(connection.clone());
         Ok(connection)
     }
@@ -95,9 +117,9 @@ impl Connections {
         self.dedicated().await
     }
 
-    /// Forgets the shared connection after an error on it, so that the next call makes a new one.
-    pub(super) async fn forget(&self) {
-        *self.shared.write().await = None;
+    /// Forgets a shared connection after an error on it, so that the next call makes a new one.
+    pub(super) async fn forget(&self, line: Line) {
+        *self.line(line).write().await = None;
     }
 
     /// A connection of its own for blocking reads: no response timeout, since the read itself waits.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
+use super::connection::Line;
+use super::reply::Reply;
 use super::scripts::{self, Script};
-use super::{Error, Reply, ServerReport, Store};
+use super::{Error, ServerReport, Store};
 
 /// What an operation waits for before it is called accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,24 +76,26 @@ impl Wait {
 }
 
 impl Store {
-    /// Runs a script like `run`, and calls it done when `wish` is fulfilled. Where the confirmation does
-    /// not come in time the outcome is unknown: repeating the call says what became of it, and waits
-    /// again.
+    /// Runs a script, and calls it done when `wish` is fulfilled. Where the confirmation does not come in
+    /// time the outcome is unknown: repeating the call says what became of it, and waits again. The
+    /// arguments stand one list after the other.
     pub(super) async fn run_safely(
         &self,
         wish: Durability,
         script: &Script,
         keys: &[String],
-        args: &[String],
+        args: &[&[String]],
     ) -> Result<Reply, Error> {
         let wait = self.wait_for(wish).await?;
         if wait.is_nothing() {
-            return self.run(script, keys, args).await;
+            return self.run_on(Line::Words, script, keys, args).await;
         }
         // What is waited for is what this very connection has sent: after a failover it is gone, and the
         // next server cannot confirm what it has never seen.
         let mut connection = self.inner.connections.apart().await?;
-        let reply = self.run_on(&mut connection, script, keys, args).await?;
+        let answer = self.send(&mut connection, script, keys, args).await;
+        let value = answer.map_err(|error| Error::of(script.name, &error))?;
+        let reply = Reply::new(script.name, value)?;
         self.confirm(&mut connection, keys, wait).await?;
         Ok(reply)
     }
@@ -125,8 +129,8 @@ impl Store {
         keys: &[String],
         wait: Wait,
     ) -> Result<(), Error> {
-        self.run_on(connection, &scripts::MARK, &keys[..1], &[])
-            .await?;
+        let marked = self.send(connection, &scripts::MARK, &keys[..1], &[]).await;
+        marked.map_err(|error| Error::of("mark", &error))?;
         let limit_ms = self.options().durability.timeout_ms;
         let unconfirmed = |by: &str| {
             Error::Unknown(format!(

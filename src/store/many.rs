@@ -72,7 +72,7 @@ impl Store {
         args: Vec<String>,
     ) -> Result<Vec<Result<Reply, Error>>, Error> {
         let keys = [self.keys(partition)?.meta()];
-        let args = [shared, &args].concat();
+        let args: [&[String]; 2] = [shared, &args];
         self.run_safely(wish, script, &keys, &args).await?.answers()
     }
 }

@@ -8,6 +8,7 @@ mod acts;
 mod api_keys;
 mod attempts;
 mod audits;
+mod call;
 mod connection;
 mod control;
 mod dead;
@@ -17,6 +18,7 @@ mod error;
 mod events;
 mod feed;
 mod freeze;
+mod gather;
 mod heartbeat;
 mod holds;
 mod jobs;
@@ -91,9 +93,8 @@ pub use webhooks::{
 };
 
 use connection::Connections;
+use gather::Gathers;
 use keys::Keys;
-use reply::Reply;
-use scripts::Script;
 
 use crate::domain::credits::Ucr;
 
@@ -156,6 +157,7 @@ pub struct Store {
 struct Inner {
     connections: Connections,
     partitions: Vec<Keys>,
+    gathers: Gathers,
     options: Options,
     /// Unix ms until which the last look at the server's memory stands, and what it said.
     memory_seen: AtomicU64,
@@ -169,6 +171,7 @@ impl Store {
             inner: Arc::new(Inner {
                 connections,
                 partitions: Vec::new(),
+                gathers: Gathers::default(),
                 options,
                 memory_seen: AtomicU64::new(0),
             }),
@@ -179,6 +182,7 @@ impl Store {
         let inner = Arc::get_mut(&mut store.inner)
             .ok_or_else(|| Error::Incompatible("the new handle is already shared".to_owned()))?;
         inner.partitions = tags.iter().map(|tag| Keys::new(tag)).collect();
+        inner.gathers = Gathers::new(inner.partitions.len());
         Ok(store)
     }
 
@@ -227,84 +231,6 @@ impl Store {
                     self.inner.partitions.len()
                 ))
             })
-    }
-
-    /// Runs a script. The first argument, the time, is added here.
-    async fn run(&self, script: &Script, keys: &[String], args: &[String]) -> Result<Reply, Error> {
-        debug_assert!(
-            script.fits(keys.len(), args.len() + 1),
-            "{}: {} keys, {} arguments",
-            script.name,
-            keys.len(),
-            args.len() + 1
-        );
-        let mut connection = self.inner.connections.get().await?;
-        self.run_on(&mut connection, script, keys, args).await
-    }
-
-    /// Runs a script on a connection of the caller's choice.
-    async fn run_on(
-        &self,
-        connection: &mut redis::aio::MultiplexedConnection,
-        script: &Script,
-        keys: &[String],
-        args: &[String],
-    ) -> Result<Reply, Error> {
-        let mut call = script.code.prepare_invoke();
-        for key in keys {
-            call.key(key);
-        }
-        call.arg(if self.now_ms == 0 {
-            String::new()
-        } else {
-            self.now_ms.to_string()
-        });
-        for arg in args {
-            call.arg(arg);
-        }
-        match call.invoke_async::<redis::Value>(connection).await {
-            Ok(value) => Reply::new(script.name, value),
-            Err(error) => {
-                if error.code().is_none() {
-                    self.inner.connections.forget().await;
-                }
-                Err(Error::of(script.name, &error))
-            }
-        }
-    }
-
-    /// Runs a pipeline of reading commands. A read that failed changed nothing, so that one on a
-    /// connection which the server has closed meanwhile is simply made again on a new one.
-    async fn read<T: redis::FromRedisValue>(
-        &self,
-        what: &'static str,
-        pipeline: &redis::Pipeline,
-    ) -> Result<T, Error> {
-        match self.read_once(what, pipeline).await {
-            Err(Error::Unknown(_)) => {}
-            answered => return answered,
-        }
-        match self.read_once(what, pipeline).await {
-            Err(Error::Unknown(text)) => Err(Error::Unreachable(text)),
-            answered => answered,
-        }
-    }
-
-    async fn read_once<T: redis::FromRedisValue>(
-        &self,
-        what: &'static str,
-        pipeline: &redis::Pipeline,
-    ) -> Result<T, Error> {
-        let mut connection = self.inner.connections.get().await?;
-        match pipeline.query_async(&mut connection).await {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                if error.code().is_none() {
-                    self.inner.connections.forget().await;
-                }
-                Err(Error::of(what, &error))
-            }
-        }
     }
 
     /// Whether the server still has room for new jobs, looked at most once a second; an error where

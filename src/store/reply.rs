@@ -38,8 +38,8 @@ impl Reply {
     }
 
     fn get<T: FromRedisValue>(&self, index: usize) -> Result<T, Error> {
-        let value = self.values.get(index).cloned().unwrap_or(Value::Nil);
-        T::from_redis_value(value).map_err(|error| Error::Reply {
+        let value = self.values.get(index).unwrap_or(&Value::Nil);
+        T::from_redis_value_ref(value).map_err(|error| Error::Reply {
             script: self.script,
             detail: format!("value {index}: {error}"),
         })
@@ -74,6 +74,14 @@ impl Reply {
             .into_iter()
             .map(|value| Self::new(self.script, value))
             .collect()
+    }
+
+    /// Rows of a nested reply, taken out of it: for those that carry payloads.
+    pub(super) fn take_rows(&mut self, index: usize) -> Result<Vec<Self>, Error> {
+        let value = self.values.get_mut(index).map(std::mem::take);
+        let nested = Self::new(self.script, value.unwrap_or_default())?;
+        let row = |value| Self::new(self.script, value);
+        nested.values.into_iter().map(row).collect()
     }
 
     /// The error for a word that this version does not know.

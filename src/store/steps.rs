@@ -1,5 +1,6 @@
 //! A running job's words: checkpoint, settle, fail; of one job or of many in one call.
 
+use super::gather::Kind;
 use super::many::Item;
 use super::reply::Reply;
 use super::{
@@ -59,10 +60,11 @@ impl Store {
     ) -> Result<CheckpointOutcome, Error> {
         let record = record.to_owned();
         let word = Word::new(job, token, Noted { step, record });
-        let mut answers = self.checkpoint_many(&[word]).await;
-        answers
-            .pop()
-            .unwrap_or_else(|| Err(scripts::CHECKPOINT.no_answer()))
+        let kind = match step {
+            Step::Intent { .. } => Kind::Intent,
+            Step::Handle | Step::Artifact => Kind::Checkpoint,
+        };
+        checkpoint_outcome(&self.gathered(kind, checkpoint_item(&word)).await?)
     }
 
     /// Writes steps of many jobs down with as few calls as they need, in one where none is an intent (or
@@ -101,10 +103,7 @@ impl Store {
         settlement: &Settlement,
     ) -> Result<SettleOutcome, Error> {
         let word = Word::new(job, token, settlement.clone());
-        let mut answers = self.settle_many(&[word]).await;
-        answers
-            .pop()
-            .unwrap_or_else(|| Err(scripts::SETTLE.no_answer()))
+        settle_outcome(&self.gathered(Kind::Settle, settle_item(&word)).await?)
     }
 
     /// Ends successful jobs with as few calls as they need, each as if it had come alone. The answers
@@ -134,10 +133,7 @@ impl Store {
         failing: &Failing,
     ) -> Result<FailOutcome, Error> {
         let word = Word::new(job, token, failing.clone());
-        let mut answers = self.fail_many(&[word]).await;
-        answers
-            .pop()
-            .unwrap_or_else(|| Err(scripts::FAIL.no_answer()))
+        fail_outcome(&self.gathered(Kind::Fail, fail_item(&word)).await?)
     }
 
     /// Says of submissions that they did not succeed, with as few calls as they need, each as if it had

@@ -1,5 +1,6 @@
 //! Submissions: credit held and a job queued, both or neither, of one job or of many in one call.
 
+use super::gather::Kind;
 use super::many::Item;
 use super::reply::Reply;
 use super::{Error, NewJob, Store, SubmitOutcome, SubmitRefusal, Submitted, scripts};
@@ -13,10 +14,14 @@ type Before = (Option<String>, Option<i64>, Option<String>, Option<String>);
 impl Store {
     /// Holds the ceiling and queues the job, both or neither.
     pub async fn submit(&self, job: &NewJob) -> Result<SubmitOutcome, Error> {
-        let mut answers = self.submit_many(std::slice::from_ref(job)).await;
-        answers
-            .pop()
-            .unwrap_or_else(|| Err(scripts::SUBMIT.no_answer()))
+        if let Some(refused) = self.refused_unasked(job).await {
+            return refused;
+        }
+        let reply = match self.check_admission().await {
+            Ok(()) => self.gathered(Kind::Submit, submit_item(job)).await,
+            Err(error) => Err(error),
+        };
+        self.submit_outcome(job, reply).await
     }
 
     /// Submits jobs with as few calls as they need: each is held and queued, or refused, as if it had
@@ -58,22 +63,23 @@ impl Store {
         if let Err(error) = self.check_admission().await {
             return asked.iter().map(|_| Err(error.clone())).collect();
         }
+        let shared = self.submit_limits();
+        let items = asked.iter().map(|place| submit_item(&jobs[*place]));
+        let wish = self.options().durability.submits;
+        self.run_many(wish, &scripts::SUBMIT, &shared, items.collect())
+            .await
+    }
+
+    /// The arguments that all submits share, in the order in which `submit.lua` takes them.
+    pub(super) fn submit_limits(&self) -> [String; 4] {
         let options = self.options();
         let room = options.queue_room / u64::from(self.partitions().max(1));
-        let shared = [
+        [
             options.queue_ttl_ms.to_string(),
             options.max_active.to_string(),
             room.to_string(),
             options.lane_max.to_string(),
-        ];
-        let items = asked.iter().map(|place| submit_item(&jobs[*place]));
-        self.run_many(
-            self.options().durability.submits,
-            &scripts::SUBMIT,
-            &shared,
-            items.collect(),
-        )
-        .await
+        ]
     }
 
     async fn submit_outcome(

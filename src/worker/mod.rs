@@ -5,6 +5,7 @@
 //! - `submission`: the decided POST of that line, its answer and its polls;
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
 //! - `handover`, `grip`: how a worker leaves: which lines may be left where they are, and to whom;
+//! - `tidings`: what the pool is told by the others;
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead;
@@ -29,6 +30,7 @@ mod steps;
 mod submission;
 mod supervise;
 mod sweep;
+mod tidings;
 mod told;
 mod wakeup;
 

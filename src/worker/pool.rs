@@ -1,8 +1,11 @@
 //! The pool: takes free slots, claims as many jobs as there are, starts each in its slot.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -10,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::patience::Patience;
 use super::wakeup::{self, Cursors, News};
 use super::{House, supervise};
-use crate::store::{ClaimOutcome, ClaimedJob, Error};
+use crate::store::{ClaimOutcome, ClaimedJob, Error, ReapOutcome};
 
 /// A claim is made at least this often, whatever was or was not heard.
 const CLAIM_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
@@ -19,11 +22,45 @@ pub(super) const CLAIMS_GO_ROUND_WITHIN: Duration = CLAIM_AT_LEAST_EVERY.saturat
 /// Every so many claims the low class is served first, so that it never starves.
 const LOW_FIRST_EVERY: u64 = 8;
 
+/// Most jobs that one claim brings.
+const CLAIMED_AT_ONCE: usize = 100;
+/// Free slots for which a claim is made while another is under way: the more a claim brings, the less a
+/// job of it costs the store.
+const WORTH_A_CALL: usize = 32;
+
+/// Free slots of one queue that a claim may fill.
+type Slots = Option<OwnedSemaphorePermit>;
+
+type Errands = FuturesUnordered<BoxFuture<'static, Done>>;
+
+/// An errand that has come to its end.
+struct Done {
+    partition: u16,
+    what: What,
+}
+
+enum What {
+    Claimed {
+        worker: String,
+        wanted: Vec<(String, u32)>,
+        permits: Vec<Slots>,
+        asked_at: Instant,
+        outcome: Result<ClaimOutcome, Error>,
+    },
+    HandedBack(Result<ReapOutcome, Error>),
+}
+
 struct Pool {
     house: Arc<House>,
     jobs: TaskTracker,
     slots: Vec<(String, Arc<Semaphore>)>,
     claims: u64,
+    /// What is being asked of the store; of each partition one thing at a time.
+    errands: Errands,
+    /// Partitions with an errand under way.
+    busy: BTreeSet<u16>,
+    /// Busy ones that something was heard of meanwhile: the claim under way may have looked before it came.
+    heard: BTreeSet<u16>,
     /// By partition and queue (as in `slots`): whether there may be a job that nobody has been told of.
     /// Not where the last claim got less than it asked for and nothing new was heard of since.
     untapped: Vec<Vec<bool>>,
@@ -31,37 +68,33 @@ struct Pool {
     cursors: Cursors,
     /// When to look everywhere again, whatever is heard until then.
     everywhere_at: Instant,
+    /// Partitions that no claim has been answered for yet.
+    unasked: BTreeSet<u16>,
+    /// No errand before this time: the store did not answer the last.
+    rests_until: Option<Instant>,
+    patience: Patience,
 }
 
 pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: CancellationToken) {
     let mut pool = Pool::new(Arc::clone(&house), jobs);
     let (orders, inbox) = mpsc::channel(1);
     let waker = tokio::spawn(wakeup::run(Arc::clone(&house), inbox, stop.clone()));
-    let mut patience = Patience::for_store();
     while !stop.is_cancelled() {
-        let pause = match pool.claim_where_due(&stop).await {
-            Ok(()) => {
-                patience.reset();
-                house.pulse.claimed();
-                // Only the first round sets it.
-                let _ = house.claiming.set(());
-                pool.listen(&orders);
-                CLAIM_AT_LEAST_EVERY
-            }
-            Err(error) => {
-                tracing::warn!(%error, "failed to claim, trying again");
-                pool.everywhere_at = Instant::now();
-                patience.next()
-            }
-        };
+        pool.set_out();
+        let pause = pool.pause(&orders);
         tokio::select! {
             () = stop.cancelled() => {}
+            Some(done) = pool.errands.next() => pool.take_in(done),
             () = house.look_again.notified() => pool.everywhere_at = Instant::now(),
             () = house.stirred.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
     house.pulse.claims_no_more();
+    // What a claim under way brings was given to this worker, and is handed over.
+    while let Some(done) = pool.errands.next().await {
+        pool.take_in(done);
+    }
     drop(orders);
     let _ = waker.await;
 }
@@ -72,42 +105,64 @@ impl Pool {
         let slots: Vec<_> = slots
             .map(|(q, n)| (q.clone(), Arc::new(Semaphore::new(*n as usize))))
             .collect();
+        let partitions = house.store.partitions();
         Self {
-            untapped: vec![vec![true; slots.len()]; usize::from(house.store.partitions())],
+            untapped: vec![vec![true; slots.len()]; usize::from(partitions)],
             house,
             jobs,
             slots,
             claims: 0,
+            errands: Errands::new(),
+            busy: BTreeSet::new(),
+            heard: BTreeSet::new(),
             cursors: Cursors::new(),
             everywhere_at: Instant::now(),
+            unasked: (0..partitions).collect(),
+            rests_until: None,
+            patience: Patience::for_store(),
         }
     }
 
-    /// Asks each partition in which something may wait once, from a random start, for what still fits;
-    /// every so often all of them, whatever was heard.
-    async fn claim_where_due(&mut self, stop: &CancellationToken) -> Result<(), Error> {
-        self.hand_back_lost_claims().await?;
+    /// Begins every errand that is due: lost claims are handed back, and each partition in which something
+    /// may wait is asked, from a random start, for what still fits; every so often all of them, whatever
+    /// was heard.
+    fn set_out(&mut self) {
         self.hear();
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        self.rests_until = None;
+        self.hand_back_lost_claims();
         if Instant::now() >= self.everywhere_at {
             self.everywhere_at = Instant::now() + CLAIM_AT_LEAST_EVERY;
-            self.untapped
-                .iter_mut()
-                .for_each(|queues| queues.fill(true));
+            (0..self.house.store.partitions()).for_each(|partition| self.look_in(partition));
         }
         let partitions = self.house.store.partitions();
         let start = rand::random_range(0..partitions.max(1));
         for n in 0..partitions {
             let partition = (start + n) % partitions;
-            if !self.is_due(partition) {
-                continue;
+            // The first claim goes for a single slot; beside others a claim has to be worth its call.
+            let least = if self.errands.is_empty() {
+                1
+            } else {
+                WORTH_A_CALL
+            };
+            if self.is_due(partition, least) && !self.busy.contains(&partition) {
+                self.begin_claim(partition);
             }
-            let permits = self.take_free_slots();
-            if stop.is_cancelled() {
-                return Ok(());
-            }
-            self.claim_in(partition, permits).await?;
         }
-        Ok(())
+    }
+
+    /// How long to wait where nothing happens. With nothing under way, somebody listens meanwhile.
+    fn pause(&mut self, orders: &mpsc::Sender<Cursors>) -> Duration {
+        if let Some(until) = self.rests_until {
+            return until.saturating_duration_since(Instant::now());
+        }
+        self.house.pulse.claimed();
+        if self.errands.is_empty() {
+            self.listen(orders);
+        }
+        CLAIM_AT_LEAST_EVERY
     }
 
     /// Takes in what the waker heard.
@@ -124,22 +179,25 @@ impl Pool {
         if let Some(queues) = self.untapped.get_mut(usize::from(partition)) {
             queues.fill(true);
         }
+        if self.busy.contains(&partition) {
+            self.heard.insert(partition);
+        }
     }
 
-    /// Whether there is a free slot for a queue in which the partition may have a job.
-    fn is_due(&self, partition: u16) -> bool {
+    /// Whether there are so many free slots for a queue in which the partition may have a job.
+    fn is_due(&self, partition: u16, least: usize) -> bool {
         let queues = self.untapped.get(usize::from(partition));
         let slots = queues.into_iter().flatten().zip(&self.slots);
         slots
             .into_iter()
-            .any(|(untapped, (_, slots))| *untapped && slots.available_permits() > 0)
+            .any(|(untapped, (_, slots))| *untapped && slots.available_permits() >= least)
     }
 
     /// With free slots left and nothing more to take, somebody listens; a full channel means that
     /// somebody already does, from cursors that are as old or older.
     fn listen(&self, orders: &mpsc::Sender<Cursors>) {
         let is_full = |(_, slots): &(String, Arc<Semaphore>)| slots.available_permits() == 0;
-        let any_due = (0..self.house.store.partitions()).any(|partition| self.is_due(partition));
+        let any_due = (0..self.house.store.partitions()).any(|partition| self.is_due(partition, 1));
         if any_due || self.slots.iter().all(is_full) {
             return;
         }
@@ -148,60 +206,120 @@ impl Pool {
         }
     }
 
-    fn take_free_slots(&self) -> Vec<(String, Vec<OwnedSemaphorePermit>)> {
-        let free = |slots: &Arc<Semaphore>| {
-            std::iter::from_fn(|| Arc::clone(slots).try_acquire_owned().ok()).collect()
+    /// Takes what is free of each queue, as far as one claim can fill it.
+    fn take_free_slots(&self) -> Vec<Slots> {
+        let take = |(_, slots): &(String, Arc<Semaphore>)| {
+            let free = slots.available_permits().min(CLAIMED_AT_ONCE);
+            let permits = Arc::clone(slots).try_acquire_many_owned(u32::try_from(free).ok()?);
+            permits.ok().filter(|permits| permits.num_permits() > 0)
         };
-        self.slots
-            .iter()
-            .map(|(queue, slots)| (queue.clone(), free(slots)))
-            .collect()
+        self.slots.iter().map(take).collect()
     }
 
-    /// One claim: the slot first, the job second. Permits that got no job are free again on return.
-    async fn claim_in(
-        &mut self,
-        partition: u16,
-        mut permits: Vec<(String, Vec<OwnedSemaphorePermit>)>,
-    ) -> Result<(), Error> {
+    /// One claim: the slot first, the job second. Permits that got no job are free again afterwards.
+    fn begin_claim(&mut self, partition: u16) {
         self.claims += 1;
-        let worker = self.house.identity.at(partition);
-        let wanted: Vec<(String, u32)> = permits
+        self.busy.insert(partition);
+        let permits = self.take_free_slots();
+        let free = |slots: &Slots| slots.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted: Vec<(String, u32)> = self
+            .slots
             .iter()
-            .map(|(queue, free)| (queue.clone(), u32::try_from(free.len()).unwrap_or(u32::MAX)))
+            .zip(&permits)
+            .map(|((queue, _), slots)| {
+                (
+                    queue.clone(),
+                    u32::try_from(free(slots)).unwrap_or(u32::MAX),
+                )
+            })
             .collect();
-        // Trust in what the store says of the deadline begins when it was asked, not when it answered.
-        let asked_at = Instant::now();
-        let low_first = self.claims.is_multiple_of(LOW_FIRST_EVERY);
+        let (store, worker) = (self.house.store.clone(), self.house.identity.at(partition));
         let lease_ms = self.house.options.lease_ms;
-        let outcome = self
-            .house
-            .store
-            .claim(partition, &worker, lease_ms, &wanted, low_first);
-        match outcome.await? {
-            ClaimOutcome::Lost => {
-                self.house.lost(partition, &worker);
-                self.look_in(partition);
-                self.house.stirred.notify_one();
+        let low_first = self.claims.is_multiple_of(LOW_FIRST_EVERY);
+        let errand = async move {
+            // Trust in what the store says of the deadline begins when it was asked, not when it answered.
+            let asked_at = Instant::now();
+            let outcome = store
+                .claim(partition, &worker, lease_ms, &wanted, low_first)
+                .await;
+            let what = What::Claimed {
+                worker,
+                wanted,
+                permits,
+                asked_at,
+                outcome,
+            };
+            Done { partition, what }
+        };
+        self.errands.push(errand.boxed());
+    }
+
+    /// Takes in what an errand has brought.
+    fn take_in(&mut self, Done { partition, what }: Done) {
+        self.busy.remove(&partition);
+        match what {
+            What::HandedBack(Ok(done)) => {
+                tracing::info!(
+                    partition,
+                    ?done,
+                    "handed back jobs whose claim was never answered"
+                );
             }
-            ClaimOutcome::Claimed(claimed) => {
-                self.house.identity.note_joined(partition, &worker);
-                if let Some(reason) = &claimed.frozen {
-                    tracing::debug!(partition, reason, "partition {partition} is frozen");
+            What::HandedBack(Err(error))
+            | What::Claimed {
+                outcome: Err(error),
+                ..
+            } => {
+                tracing::warn!(%error, partition, "failed to claim, trying again");
+                self.rests_until = Some(Instant::now() + self.patience.next());
+                self.everywhere_at = Instant::now();
+            }
+            What::Claimed {
+                worker,
+                wanted,
+                permits,
+                asked_at,
+                outcome: Ok(outcome),
+            } => {
+                self.patience.reset();
+                self.claimed(partition, &worker, asked_at, (&wanted, permits), outcome);
+                if self.unasked.remove(&partition) && self.unasked.is_empty() {
+                    let _ = self.house.claiming.set(());
                 }
-                for job in claimed.jobs {
-                    let slots = permits.iter_mut().find(|(queue, _)| *queue == job.queue);
-                    let permit = slots.and_then(|(_, free)| free.pop());
-                    self.start(job, &worker, permit, asked_at);
-                }
-                if claimed.more {
-                    self.house.stirred.notify_one();
-                }
-                self.note_tapped(partition, &wanted, &permits, claimed.more);
-                self.cursors.insert(partition, claimed.cursors);
             }
         }
-        Ok(())
+        if self.heard.remove(&partition) {
+            self.look_in(partition);
+        }
+    }
+
+    fn claimed(
+        &mut self,
+        partition: u16,
+        worker: &str,
+        asked_at: Instant,
+        (wanted, mut permits): (&[(String, u32)], Vec<Slots>),
+        outcome: ClaimOutcome,
+    ) {
+        let claimed = match outcome {
+            ClaimOutcome::Lost => {
+                self.house.lost(partition, worker);
+                return self.look_in(partition);
+            }
+            ClaimOutcome::Claimed(claimed) => claimed,
+        };
+        self.house.identity.note_joined(partition, worker);
+        if let Some(reason) = &claimed.frozen {
+            tracing::debug!(partition, reason, "partition {partition} is frozen");
+        }
+        for job in claimed.jobs {
+            let place = self.slots.iter().position(|(queue, _)| *queue == job.queue);
+            let slots = place.and_then(|place| permits[place].as_mut());
+            let permit = slots.and_then(|slots| slots.split(1));
+            self.start(job, worker, permit, asked_at);
+        }
+        self.note_tapped(partition, wanted, &permits, claimed.more);
+        self.cursors.insert(partition, claimed.cursors);
     }
 
     /// Notes what a claim has shown: a queue that did not fill the slots it was asked for is empty, up
@@ -211,14 +329,15 @@ impl Pool {
         &mut self,
         partition: u16,
         wanted: &[(String, u32)],
-        left: &[(String, Vec<OwnedSemaphorePermit>)],
+        left: &[Slots],
         more: bool,
     ) {
         let Some(queues) = self.untapped.get_mut(usize::from(partition)) else {
             return;
         };
-        for ((untapped, (_, asked)), (_, left)) in queues.iter_mut().zip(wanted).zip(left) {
-            *untapped = *asked == 0 || left.is_empty() || more;
+        for ((untapped, (_, asked)), left) in queues.iter_mut().zip(wanted).zip(left) {
+            let is_filled = left.as_ref().is_none_or(|slots| slots.num_permits() == 0);
+            *untapped = *asked == 0 || is_filled || more;
         }
     }
 
@@ -238,70 +357,23 @@ impl Pool {
         });
     }
 
-    /// The reply to a claim got lost: its jobs stand under this worker's name and run nowhere. This
-    /// happens here because only this task claims, so that no claim is under way.
-    async fn hand_back_lost_claims(&self) -> Result<(), Error> {
+    /// The reply to a claim got lost: its jobs stand under this worker's name and run nowhere. Of what runs
+    /// here the store is told with no claim under way in the partition; where one is, afterwards.
+    fn hand_back_lost_claims(&mut self) {
         for partition in self.house.take_hand_backs() {
-            let (worker, running) = (
-                self.house.identity.at(partition),
-                self.house.running.in_partition(partition),
-            );
+            if !self.busy.insert(partition) {
+                self.house.hand_backs().push(partition);
+                continue;
+            }
+            let (store, worker) = (self.house.store.clone(), self.house.identity.at(partition));
+            let running = self.house.running.in_partition(partition);
             let lease_ms = self.house.options.lease_ms;
-            let done = self
-                .house
-                .store
-                .hand_back(partition, lease_ms, &worker, &running)
-                .await?;
-            tracing::info!(
-                partition,
-                ?done,
-                "handed back jobs whose claim was never answered"
-            );
+            let errand = async move {
+                let done = store.hand_back(partition, lease_ms, &worker, &running);
+                let what = What::HandedBack(done.await);
+                Done { partition, what }
+            };
+            self.errands.push(errand.boxed());
         }
-        Ok(())
-    }
-}
-
-impl House {
-    /// This worker is dead in a partition: its jobs there belong to others, it goes on as a new one.
-    pub(super) fn lost(&self, partition: u16, worker: &str) {
-        tracing::warn!(
-            worker,
-            partition,
-            "worker {worker} was taken for dead, going on as a new one"
-        );
-        self.running.stop_dead(partition, worker);
-        self.identity.renew(partition, worker);
-    }
-
-    fn news(&self) -> std::sync::MutexGuard<'_, Vec<News>> {
-        self.news
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn take_news(&self) -> Vec<News> {
-        std::mem::take(&mut *self.news())
-    }
-
-    /// Says where the pool has to look.
-    pub(super) fn tell(&self, news: News) {
-        self.news().push(news);
-        self.stirred.notify_one();
-    }
-
-    fn hand_backs(&self) -> std::sync::MutexGuard<'_, Vec<u16>> {
-        self.hand_back
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn take_hand_backs(&self) -> Vec<u16> {
-        std::mem::take(&mut *self.hand_backs())
-    }
-
-    pub(super) fn ask_hand_back(&self, partition: u16) {
-        self.hand_backs().push(partition);
-        self.look_again.notify_one();
     }
 }

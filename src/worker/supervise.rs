@@ -1,7 +1,10 @@
 //! What stands around a job's line: the order to stop, and the fall of our own code.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+
+use futures_util::FutureExt;
 
 use super::attempt::{Attempt, Setback};
 use super::grip::Grip;
@@ -13,12 +16,13 @@ use crate::store::ClaimedJob;
 pub(super) async fn run(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, stop: &Arc<Stop>) {
     let _entry = house.running.entry(&job.job, stop);
     let (again, token) = (job.job.clone(), job.token.clone());
-    let task = tokio::spawn({
-        let (house, stop) = (Arc::clone(house), Arc::clone(stop));
-        async move { run_or_stop(&house, job, asked_at, &stop).await }
-    });
-    if let Err(error) = task.await {
-        tracing::error!(job.id = again.as_str(), %error, "the run of {again} broke, ending the job");
+    // What a panic leaves half done in this run is dropped with it; all else is behind locks.
+    let line = AssertUnwindSafe(run_or_stop(house, job, asked_at, stop));
+    if line.catch_unwind().await.is_err() {
+        tracing::error!(
+            job.id = again.as_str(),
+            "the run of {again} broke, ending the job"
+        );
         conclude::broken(house, &again, &token).await;
     }
 }

@@ -44,14 +44,15 @@ fn live(acts: &[acts::Act]) -> usize {
 /// Lives so many lists that enough was compared; a failing one is shrunk and told as a table.
 #[expect(clippy::print_stderr, reason = "how much was compared, for people")]
 fn compare(mix: Mix) {
-    let mut runner = TestRunner::new(Config {
-        cases: 8,
-        max_shrink_iters: 500,
-        failure_persistence: None,
-        ..Config::default()
-    });
     let compared = AtomicUsize::new(0);
     while compared.load(Ordering::Relaxed) < OPERATIONS {
+        // A runner of its own each time: it stops for good when it has had its cases.
+        let mut runner = TestRunner::new(Config {
+            cases: 8,
+            max_shrink_iters: 500,
+            failure_persistence: None,
+            ..Config::default()
+        });
         let lived = runner.run(&acts(mix, 120), |acts| {
             compared.fetch_add(live(&acts), Ordering::Relaxed);
             Ok(())

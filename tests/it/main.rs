@@ -55,6 +55,7 @@ mod store_cancel;
 mod store_claim;
 mod store_clocks;
 mod store_fence;
+mod store_gather;
 mod store_grants;
 mod store_lane;
 mod store_leases;

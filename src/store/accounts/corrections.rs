@@ -157,7 +157,7 @@ impl Store {
         let keys = self.account_keys(&request.account)?;
         let wish = self.options().durability.refunds;
         let reply = self
-            .run_safely(wish, &scripts::ADJUST, &keys, &args)
+            .run_safely(wish, &scripts::ADJUST, &keys, &[&args])
             .await?;
         let word = reply.word()?;
         match word.as_str() {
@@ -200,7 +200,7 @@ impl Store {
         ];
         let wish = self.options().durability.refunds;
         let reply = self
-            .run_safely(wish, &scripts::REFUND, &keys, &args)
+            .run_safely(wish, &scripts::REFUND, &keys, &[&args])
             .await?;
         let word = reply.word()?;
         match word.as_str() {

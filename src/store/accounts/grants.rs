@@ -177,7 +177,9 @@ impl Store {
             | GrantKind::Adjustment
             | GrantKind::Grace => Durability::None,
         };
-        let reply = self.run_safely(wish, &scripts::GRANT, &keys, &args).await?;
+        let reply = self
+            .run_safely(wish, &scripts::GRANT, &keys, &[&args])
+            .await?;
         let word = reply.word()?;
         match word.as_str() {
             "granted" | "replayed" => Ok(GrantOutcome::Granted {

@@ -137,7 +137,9 @@ impl Store {
         ];
         let keys = self.account_keys(&request.account)?;
         let wish = self.options().durability.grants;
-        let reply = self.run_safely(wish, &scripts::PLAN, &keys, &args).await?;
+        let reply = self
+            .run_safely(wish, &scripts::PLAN, &keys, &[&args])
+            .await?;
         let word = reply.word()?;
         match word.as_str() {
             "planned" | "replayed" => Ok(PlanOutcome::Planned {
