@@ -73,6 +73,15 @@ const NOT_THESE: [&str; 12] = [
     "worker_wakes::an_idle_worker_hears_of_a_job_in_any_partition_and_queue_again_and_again",
 ];
 
+/// What no scenario of these modules can bring about: a reply, or a whole script ("").
+const ELSEWHERE: [(&str, &str); 3] = [
+    // Between an expired key's last reading and the note of its use.
+    ("key_used", "unknown_key"),
+    // They run beside a real Postgres, in `history` and `rebuild`.
+    ("history", ""),
+    ("restore", ""),
+];
+
 /// What the commands that write do to a key: its type.
 const WRITES: [(&str, &str); 24] = [
     ("UNLINK", ""),
@@ -175,11 +184,14 @@ fn every_reply_of_every_script_is_brought_about_by_a_test() {
         .collect();
     let mut missing = Vec::new();
     for (script, body) in scripts::bodies() {
+        if ELSEWHERE.contains(&(&script, "")) {
+            continue;
+        }
         if !WAYS.iter().any(|way| way.script == script) {
             missing.push(format!("{script}: it is never run"));
         }
         for reply in replies(&body) {
-            if !seen.contains(&(&script, &reply)) {
+            if !seen.contains(&(&script, &reply)) && !ELSEWHERE.contains(&(&script, &reply)) {
                 missing.push(format!("{script}: {reply}"));
             }
         }
