@@ -252,15 +252,18 @@ fn failures_cancels_and_deadlines_end_free_and_say_why() {
 #[test]
 fn a_worker_told_to_stop_hands_over_what_it_runs_and_ends_with_0() {
     let house = House::new(100);
-    let workers = house.cli.ok(&["worker", "ls"]);
-    let workers = workers.as_array().expect("a list");
-    assert!(
-        workers
-            .iter()
-            .any(|worker| worker["worker"] == house.worker_id.as_str()),
-        "{workers:?}"
-    );
-    assert_eq!(workers[0]["slots"], json!({"image": 4, "video": 2}));
+    // It stands in the list from its first claim on; what it has to offer comes with its first heartbeat.
+    let began = std::time::Instant::now();
+    let listed = loop {
+        let workers = house.cli.ok(&["worker", "ls"]);
+        let workers = workers.as_array().expect("a list");
+        let is_it = |worker: &&Value| worker["worker"] == house.worker_id.as_str();
+        let worker = workers.iter().find(is_it).expect("it is listed").clone();
+        if worker["slots"] != json!({}) || began.elapsed().as_secs() > 20 {
+            break worker;
+        }
+    };
+    assert_eq!(listed["slots"], json!({"image": 4, "video": 2}));
 
     let job = house.video(5_000, &json!({"delay_ms": 1_500}));
     house.sees(&job, "handle");
