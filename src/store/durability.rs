@@ -44,6 +44,20 @@ struct Wait {
     replica: bool,
 }
 
+/// What scripts answer when they have moved money, now or at the first call. A refusal has written nothing
+/// that is to be waited for, and stays a refusal whatever the replica does.
+const DONE: [&str; 9] = [
+    "granted",
+    "planned",
+    "adjusted",
+    "refunded",
+    "held",
+    "settled",
+    "timed_out",
+    "cancelled",
+    "replayed",
+];
+
 /// The disk can be waited for from here on.
 const WAITAOF_SINCE: (u32, u32) = (7, 2);
 
@@ -93,10 +107,11 @@ impl Store {
         // What is waited for is what this very connection has sent: after a failover it is gone, and the
         // next server cannot confirm what it has never seen.
         let mut connection = self.inner.connections.apart().await?;
-        let answer = self.send(&mut connection, script, keys, args).await;
-        let value = answer.map_err(|error| Error::of(script.name, &error))?;
-        let reply = Reply::new(script.name, value)?;
-        self.confirm(&mut connection, keys, wait).await?;
+        let asked = self.send(&mut connection, script, keys, args);
+        let reply = Reply::new(script.name, self.in_time(0, script.name, asked).await?)?;
+        if reply.says_one_of(&DONE) {
+            self.confirm(&mut connection, keys, wait).await?;
+        }
         Ok(reply)
     }
 
@@ -129,8 +144,8 @@ impl Store {
         keys: &[String],
         wait: Wait,
     ) -> Result<(), Error> {
-        let marked = self.send(connection, &scripts::MARK, &keys[..1], &[]).await;
-        marked.map_err(|error| Error::of("mark", &error))?;
+        let marked = self.send(connection, &scripts::MARK, &keys[..1], &[]);
+        self.in_time(0, "mark", marked).await?;
         let limit_ms = self.options().durability.timeout_ms;
         let unconfirmed = |by: &str| {
             Error::Unknown(format!(
@@ -156,21 +171,27 @@ impl Store {
         Ok(())
     }
 
-    /// An answer that comes later than this server ever answers is none.
     async fn waited<T: redis::FromRedisValue>(
         &self,
         connection: &mut MultiplexedConnection,
         ask: &redis::Cmd,
     ) -> Result<T, Error> {
-        let options = self.options();
-        let longest_ms = options.durability.timeout_ms + options.connection.response_timeout_ms;
-        match tokio::time::timeout(
-            Duration::from_millis(longest_ms),
-            ask.query_async(connection),
-        )
-        .await
-        {
-            Ok(answered) => answered.map_err(|error| Error::of("wait", &error)),
+        let limit_ms = self.options().durability.timeout_ms;
+        self.in_time(limit_ms, "wait", ask.query_async(connection))
+            .await
+    }
+
+    /// What is asked on a connection without a limit of its own: an answer that comes later than the
+    /// server may take, and `more_ms`, is none.
+    async fn in_time<T>(
+        &self,
+        more_ms: u64,
+        what: &'static str,
+        asked: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Error> {
+        let limit_ms = self.options().connection.response_timeout_ms + more_ms;
+        match tokio::time::timeout(Duration::from_millis(limit_ms), asked).await {
+            Ok(answered) => answered.map_err(|error| Error::of(what, &error)),
             Err(_) => Err(Error::Unknown("the server does not answer".to_owned())),
         }
     }

@@ -37,6 +37,19 @@ impl Reply {
         Ok(self.values.into_iter().map(answer).collect())
     }
 
+    /// Whether its word, or that of one of the items that it answers, is among these.
+    pub(super) fn says_one_of(&self, words: &[&str]) -> bool {
+        let is_one = |value: &Value| {
+            let word = String::from_redis_value_ref(value);
+            word.is_ok_and(|word| words.contains(&word.as_str()))
+        };
+        self.values.iter().take(1).any(is_one)
+            || self.values.iter().any(|value| match value {
+                Value::Array(item) => item.first().is_some_and(is_one),
+                _ => false,
+            })
+    }
+
     fn get<T: FromRedisValue>(&self, index: usize) -> Result<T, Error> {
         let value = self.values.get(index).unwrap_or(&Value::Nil);
         T::from_redis_value_ref(value).map_err(|error| Error::Reply {

@@ -11,7 +11,7 @@ mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 use acts::{Mix, acts};
 use pair::Pair;
@@ -23,8 +23,13 @@ fn runtime() -> tokio::runtime::Runtime {
         .expect("a runtime")
 }
 
-/// Operations that each of the tests compares at least.
+/// Operations that each of the tests compares at least; `scripts/explore` asks for more.
 const OPERATIONS: usize = 3_400;
+
+fn operations() -> usize {
+    let asked = std::env::var("METERLINE_OPERATIONS").ok();
+    asked.map_or(OPERATIONS, |text| text.parse().expect("a number of operations"))
+}
 
 /// Lives a list of acts on both, to its end and on until nothing is open. Returns how many operations.
 fn live(acts: &[acts::Act]) -> usize {
@@ -44,14 +49,23 @@ fn live(acts: &[acts::Act]) -> usize {
 /// Lives so many lists that enough was compared; a failing one is shrunk and told as a table.
 #[expect(clippy::print_stderr, reason = "how much was compared, for people")]
 fn compare(mix: Mix) {
-    let compared = AtomicUsize::new(0);
-    while compared.load(Ordering::Relaxed) < OPERATIONS {
-        // A runner of its own each time: it stops for good when it has had its cases.
+    let (compared, enough) = (AtomicUsize::new(0), operations());
+    // A runner of its own each time, as it stops for good when it has had its cases. A seed that was given
+    // is that of the first; the others' follow from it.
+    for turn in 0_u64.. {
+        if compared.load(Ordering::Relaxed) >= enough {
+            break;
+        }
+        let usual = Config::default();
         let mut runner = TestRunner::new(Config {
             cases: 8,
             max_shrink_iters: 500,
             failure_persistence: None,
-            ..Config::default()
+            rng_seed: match usual.rng_seed {
+                RngSeed::Fixed(seed) => RngSeed::Fixed(seed.wrapping_add(turn)),
+                RngSeed::Random => RngSeed::Random,
+            },
+            ..usual
         });
         let lived = runner.run(&acts(mix, 120), |acts| {
             compared.fetch_add(live(&acts), Ordering::Relaxed);
@@ -136,6 +150,22 @@ fn a_cancel_that_comes_after_the_clock_but_before_the_sweep_costs_no_expired_cre
         | 62000 | cancel j1                         |
         | 62000 | cancel j2                         |
         | 62000 | cancel j2                         |
+        ",
+    );
+}
+
+#[test]
+fn a_lane_that_a_claim_itself_lets_on_is_read_by_that_claim() {
+    live_table(
+        "
+        | at ms | operation                |
+        |     0 | open a0                  |
+        |     0 | grant a0 op=1 9 purchase |
+        |     0 | submit a0 j1 0 low       |
+        |     0 | submit a0 j2 0 low       |
+        | 60000 | submit a0 j3 0 low       |
+        | 60000 | submit a0 j4 0 high      |
+        | 60000 | claim w1 3 low-first     |
         ",
     );
 }

@@ -40,9 +40,8 @@ fn plain(extra: &[&str]) -> RedisOptions {
     }
 }
 
-/// A top-up of one credit under an operation id.
-async fn pay(store: &Store, operation: &str) -> Result<GrantOutcome, Error> {
-    let request = GrantRequest {
+fn payment(operation: &str) -> GrantRequest {
+    GrantRequest {
         account: account("acme"),
         operation: operation.parse().expect("an operation id"),
         amount: credits(1),
@@ -50,8 +49,12 @@ async fn pay(store: &Store, operation: &str) -> Result<GrantOutcome, Error> {
         expires_at_ms: None,
         reason: "top-up".to_owned(),
         actor: "test".to_owned(),
-    };
-    store.grant(&request).await
+    }
+}
+
+/// A top-up of one credit under an operation id.
+async fn pay(store: &Store, operation: &str) -> Result<GrantOutcome, Error> {
+    store.grant(&payment(operation)).await
 }
 
 /// The same, repeated until somebody confirms it: each try is a wait.
@@ -127,6 +130,16 @@ async fn promise_10_a_grant_that_no_replica_confirms_is_unknown_until_one_does()
         );
         assert_eq!(balance(&store).await, 2, "it is written all the same");
     }
+    // What is refused is refused, whoever confirms nothing.
+    let other = GrantRequest {
+        amount: credits(9),
+        ..payment("pay-1")
+    };
+    let refused = store.grant(&other).await.expect("an answer");
+    assert!(
+        matches!(refused, GrantOutcome::Mismatch { .. }),
+        "{refused:?}"
+    );
     pair.signal(Signal::CONT);
     let paid = confirmed(&store, "pay-2").await;
     assert!(matches!(paid, GrantOutcome::Granted { replayed: true, .. }));

@@ -32,8 +32,10 @@ end
 
 -- point of no return
 redis.call('ZADD', KEYS[2], int(part.now + lease_ms), worker)
+local ended, waits = 0, {}
 local function read(stream, count)
-  if not exists[stream] then return {} end -- looking must not make a stream, nor a consumer that stays
+  -- Looking must not make a stream, nor a consumer that stays; a job that ended here may have let one in.
+  if not exists[stream] and (ended == 0 or redis.call('EXISTS', stream) == 0) then return {} end
   local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
   if reply and reply.err then
     redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
@@ -42,7 +44,6 @@ local function read(stream, count)
   return reply and reply[1] and reply[1][2] or {}
 end
 
-local ended, waits = 0, {}
 local function drop(stream, entry)
   redis.call('XACK', stream, GROUP, entry)
   redis.call('XDEL', stream, entry)
