@@ -250,8 +250,15 @@ impl House {
                 if self.jobs.is_empty() {
                     return true;
                 }
-                let outcome = cancel(&self.now(), &self.jobs[job % self.jobs.len()]).await;
-                matches!(outcome, CancelOutcome::Ended(_) | CancelOutcome::UnknownJob)
+                let job = self.jobs[job % self.jobs.len()].clone();
+                let view = self.store.job(&job).await.expect("a look");
+                let was_over = view.is_none_or(|view| !view.text("finished_at").is_empty());
+                match cancel(&self.now(), &job).await {
+                    // One whose time was up and that no sweep has met ends by this.
+                    CancelOutcome::Ended(_) => was_over,
+                    CancelOutcome::UnknownJob => true,
+                    CancelOutcome::Cancelled { .. } | CancelOutcome::Cancelling => false,
+                }
             }
             Act::Redrive { job, house } => self.redrive(*job, *house).await,
             Act::Drop { job } => {
