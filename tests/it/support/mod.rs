@@ -46,6 +46,15 @@ pub(crate) fn plain_redis() -> RedisOptions {
     }
 }
 
+/// A server that has on its disk what it has acknowledged. With `everysec` one whose disk is slow keeps
+/// acknowledged writes back for a moment, and a SIGKILL in that moment would lose them.
+pub(crate) fn durable_redis() -> RedisOptions {
+    RedisOptions {
+        append_only: true,
+        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
+    }
+}
+
 /// An empty database of the process's own server.
 pub(crate) fn fresh_url() -> String {
     let database = DATABASE.fetch_add(1, Ordering::Relaxed);
