@@ -3,6 +3,7 @@
 mod attempt;
 pub(crate) mod dump;
 pub(crate) mod files;
+pub(crate) mod front;
 mod money;
 mod placed;
 pub(crate) mod postgres;
