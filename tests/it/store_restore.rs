@@ -61,7 +61,7 @@ impl House {
 
     /// Begins where the journal ends now, in the second epoch.
     async fn begin(&self, restoration: &Restoration, from: (u64, &str)) -> Begun {
-        let books = audit(&self.store).await.expect("an audit").books;
+        let books = Box::pin(audit(&self.store)).await.expect("an audit").books;
         let begun = restoration.begin(2, from, ("a test", "tests"), &books);
         begun.await.expect("an answer")
     }

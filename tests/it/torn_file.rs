@@ -157,7 +157,8 @@ async fn promises_01_02_and_10_a_file_cut_anywhere_loads_as_whole_scripts_and_th
         let whole = written.whole_before(*cut);
         if let Entry::Vacant(place) = known.entry(whole) {
             reader.load(&written.bytes[..whole]);
-            assert_eq!(reader.length(), whole, "nothing is cut off");
+            // It may have grown: a key whose time is over is deleted when somebody comes by.
+            assert!(reader.length() >= whole, "something is cut off at {whole}");
             place.insert(reader.content().await);
             let store = reader.store(written.at_ms).await;
             let wrong = wrong_with(&store, &reader).await;
