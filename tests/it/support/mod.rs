@@ -4,6 +4,7 @@ mod attempt;
 pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
+mod placed;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
@@ -30,6 +31,7 @@ use meterline::store::{
 
 pub(crate) use attempt::*;
 pub(crate) use money::*;
+pub(crate) use placed::misplaced;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
