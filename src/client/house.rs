@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::{Client, Error};
 use crate::wire::{
-    DeadFilter, HaltAnswer, HaltRequest, Letter, Look, Page, Queue, RetryRequest, Run, Tool,
+    DeadFilter, HaltAnswer, HaltRequest, Letter, Look, Page, Queue, RetryRequest, Run, Scale, Tool,
 };
 
 impl Client {
@@ -23,6 +23,12 @@ impl Client {
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
         let call = Call::get(self.at(&["queues"]));
         Ok(self.call::<Page<Queue>>(&call).await?.body.data)
+    }
+
+    /// How much work a queue has for how many slots.
+    pub async fn scale(&self, queue: &str) -> Result<Scale, Error> {
+        let call = Call::get(self.at(&["scale"])).query(&[("queue", Some(queue))]);
+        Ok(self.call(&call).await?.body)
     }
 
     /// Pauses a queue, drains it, or lets it go on.

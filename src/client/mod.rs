@@ -11,7 +11,7 @@
 //! use meterline::client::{Client, Options};
 //! use meterline::wire::JobRequest;
 //!
-//! let client = Client::new(Options::new("https://meterline.example", "mlk_...".to_owned()))?;
+//! let client = Client::new(&Options::new("https://meterline.example", "mlk_...".into()))?;
 //! let asked = JobRequest {
 //!     account: Some("acme".parse()?),
 //!     tool: Some("text-to-image".to_owned()),
@@ -71,10 +71,10 @@ pub struct Options {
 
 impl Options {
     /// The usual times: 5 s, 30 s, 60 s.
-    pub fn new(url: &str, key: String) -> Self {
+    pub fn new(url: &str, key: SecretString) -> Self {
         Self {
             url: url.to_owned(),
-            key: key.into(),
+            key,
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             patience: Duration::from_secs(60),
@@ -106,7 +106,7 @@ impl Client {
     /// # Errors
     /// [`Error::Setup`] where the address is no http URL, the key cannot stand in a header, or no
     /// certificates can be found.
-    pub fn new(options: Options) -> Result<Self, Error> {
+    pub fn new(options: &Options) -> Result<Self, Error> {
         let base = address(&options.url)?;
         let bearer = format!("Bearer {}", options.key.expose_secret());
         let mut bearer = HeaderValue::from_str(&bearer)
@@ -199,17 +199,20 @@ mod tests {
     fn parts_of_a_path_are_escaped_and_stand_behind_the_servers_own() {
         for (base, expected) in [
             ("http://127.0.0.1:1", "http://127.0.0.1:1/v1/jobs/a%2Fb%3Fc"),
-            ("https://x.example/api/", "https://x.example/api/v1/jobs/a%2Fb%3Fc"),
+            (
+                "https://x.example/api/",
+                "https://x.example/api/v1/jobs/a%2Fb%3Fc",
+            ),
         ] {
-            let client = Client::new(Options::new(base, "mlk_a".to_owned())).unwrap();
+            let client = Client::new(&Options::new(base, "mlk_a".into())).unwrap();
             assert_eq!(client.at(&["jobs", "a/b?c"]).as_str(), expected);
         }
     }
 
     #[test]
     fn a_key_is_never_printed() {
-        let options = Options::new("http://127.0.0.1:1", "mlk_secret".to_owned());
-        let client = Client::new(options.clone()).unwrap();
+        let options = Options::new("http://127.0.0.1:1", "mlk_secret".into());
+        let client = Client::new(&options).unwrap();
         assert!(!format!("{options:?} {client:?}").contains("mlk_secret"));
     }
 }

@@ -60,12 +60,19 @@ impl Parser {
     }
 
     fn end_event(&mut self) -> Option<Frame> {
-        let (event, data) = (std::mem::take(&mut self.event), std::mem::take(&mut self.data));
+        let (event, data) = (
+            std::mem::take(&mut self.event),
+            std::mem::take(&mut self.data),
+        );
         let id = self.id.take();
         if data.is_empty() {
             return None;
         }
-        let event = if event.is_empty() { "message".to_owned() } else { event };
+        let event = if event.is_empty() {
+            "message".to_owned()
+        } else {
+            event
+        };
         let data = data.join("\n");
         Some(Frame { id, event, data })
     }
@@ -101,7 +108,10 @@ mod tests {
     fn an_event_that_is_not_whole_is_none() {
         let mut parser = Parser::default();
         assert_eq!(parser.take(b"id: 1\ndata: x\n"), Some(Vec::new()));
-        assert_eq!(parser.take(b"\n"), Some(vec![frame(Some("1"), "message", "x")]));
+        assert_eq!(
+            parser.take(b"\n"),
+            Some(vec![frame(Some("1"), "message", "x")])
+        );
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub struct Account {
     pub low_balance_ucr: Option<i64>,
     /// The plan it is on.
     pub plan: Option<Plan>,
+    /// The sequence of its last entry in the books.
+    #[serde(default)]
+    #[schema(required)]
+    pub sequence: u64,
     /// Live grants.
     pub grants: Vec<Grant>,
 }
@@ -62,6 +66,10 @@ pub struct Cap {
 pub struct Plan {
     /// Its name.
     pub plan: String,
+    /// What it cost when it was taken, as the settings said it.
+    #[serde(default)]
+    #[schema(required)]
+    pub price: String,
     /// When what was paid for ends.
     pub until: Option<String>,
     /// That time has passed.

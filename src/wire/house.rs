@@ -25,10 +25,18 @@ pub struct Queue {
     pub scheduled: u64,
     /// In workers' hands.
     pub running: u64,
+    /// All that have not ended.
+    #[serde(default)]
+    #[schema(required)]
+    pub open: u64,
     /// Held for all of them.
     pub held_ucr: i64,
     /// How long the one that waits longest has been due.
     pub oldest_ms: Option<u64>,
+    /// Recent starts, which the next two are of.
+    #[serde(default)]
+    #[schema(required)]
+    pub starts: usize,
     /// From due to first start, of recent jobs: half of them waited no longer.
     pub start_wait_p50_ms: Option<u64>,
     /// The same of 95 in a hundred.
@@ -78,8 +86,12 @@ pub struct DeadFilter {
     /// Only this tool's.
     pub tool: Option<String>,
     /// Only those of this failure class.
-    #[schema(pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$")]
-    #[param(pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$")]
+    #[schema(
+        pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$"
+    )]
+    #[param(
+        pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$"
+    )]
     pub class: Option<String>,
     /// Only this account's.
     #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
@@ -120,6 +132,10 @@ pub struct Letter {
     pub message: String,
     /// What was held for it, and would be again.
     pub ceiling_ucr: i64,
+    /// Submissions made for it.
+    #[serde(default)]
+    #[schema(required)]
+    pub submissions: u32,
 }
 
 /// Dead letters to be retried.
@@ -169,6 +185,10 @@ pub struct Short {
     pub need_ucr: i64,
     /// What it can spend.
     pub available_ucr: i64,
+    /// How many of its jobs that would pay.
+    #[serde(default)]
+    #[schema(required)]
+    pub payable_jobs: u64,
 }
 
 /// A retry that goes on in the background.
@@ -225,4 +245,20 @@ pub struct Price {
     pub values: String,
     /// The price of one second or one output.
     pub rate_ucr: i64,
+}
+
+/// How much work there is for how many hands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Scale {
+    /// The queue.
+    pub queue: String,
+    /// Slots that would be in use if there were enough: what waits and what runs; 0 while it is paused and
+    /// nothing runs. An autoscaler divides it by the slots of one worker.
+    pub value: u64,
+    /// Could start now.
+    pub waiting: u64,
+    /// In workers' hands.
+    pub running: u64,
+    /// Slots of all workers that are not leaving.
+    pub slots: u64,
 }

@@ -296,7 +296,9 @@ pub struct ForceFailRequest {
     /// Why, for the log of operators' acts.
     pub reason: String,
     /// The failure class; `lost` where nothing is said.
-    #[schema(pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$")]
+    #[schema(
+        pattern = "^(user_input|content_policy|rate_limited|capacity|provider_fault|our_auth|our_balance|lost|unknown_outcome|timeout)$"
+    )]
     pub class: Option<String>,
 }
 

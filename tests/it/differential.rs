@@ -28,7 +28,9 @@ const OPERATIONS: usize = 3_400;
 
 fn operations() -> usize {
     let asked = std::env::var("METERLINE_OPERATIONS").ok();
-    asked.map_or(OPERATIONS, |text| text.parse().expect("a number of operations"))
+    asked.map_or(OPERATIONS, |text| {
+        text.parse().expect("a number of operations")
+    })
 }
 
 /// Lives a list of acts on both, to its end and on until nothing is open. Returns how many operations.

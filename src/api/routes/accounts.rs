@@ -33,6 +33,7 @@ impl Account {
             plan: view.plan.map(|plan| Plan {
                 until: rfc3339(plan.until_ms),
                 lapsed: plan.lapsed,
+                price: plan.price,
                 plan: plan.plan,
             }),
             grants: view
@@ -46,6 +47,7 @@ impl Account {
                     expires_at: grant.expires_at_ms.and_then(rfc3339),
                 })
                 .collect(),
+            sequence: view.sequence,
             account: view.account,
             state: view.state,
             available_ucr: view.available_ucr,

@@ -64,6 +64,7 @@ impl Letter {
             class: letter.class,
             message: letter.message,
             ceiling_ucr: letter.ceiling.get(),
+            submissions: letter.submissions,
         }
     }
 }
@@ -199,6 +200,7 @@ pub(in crate::api) async fn retry(
             "payer: it is account or house",
         ));
     };
+    limit(body.filter.limit)?;
     let filter = body.filter.read(&house).await?;
     if body.dry_run {
         let look = look(&house, &filter, payer).await?;
@@ -272,7 +274,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
         ..Look::default()
     };
     // What each account could still spend, and what it is short of.
-    let mut purses: HashMap<AccountId, (Short, i64, u64)> = HashMap::new();
+    let mut purses: HashMap<AccountId, (Short, i64)> = HashMap::new();
     let mut at = Some(At::default());
     while let Some(here) = at.take() {
         let (letters, next) = turn(house, filter, &here).await?;
@@ -280,7 +282,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             if !purses.contains_key(&letter.account) {
                 purses.insert(letter.account.clone(), purse(house, &letter.account).await?);
             }
-            let Some((short, left_ucr, payable)) = purses.get_mut(&letter.account) else {
+            let Some((short, left_ucr)) = purses.get_mut(&letter.account) else {
                 continue;
             };
             let need_ucr = letter.ceiling.get();
@@ -291,7 +293,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             let can_pay = payer == Payer::House || *left_ucr >= need_ucr;
             if can_pay && short.state == "open" {
                 *left_ucr -= need_ucr;
-                *payable += 1;
+                short.payable_jobs += 1;
                 look.payable_jobs += 1;
                 look.payable_ucr = look.payable_ucr.saturating_add(need_ucr);
             }
@@ -300,14 +302,14 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
     }
     let short = purses
         .into_values()
-        .filter(|(short, _, payable)| *payable < short.jobs);
-    look.short = short.map(|(short, ..)| short).collect();
+        .filter(|(short, _)| short.payable_jobs < short.jobs);
+    look.short = short.map(|(short, _)| short).collect();
     look.short.sort_by(|a, b| a.account.cmp(&b.account));
     look.short.truncate(SHORT_MAX);
     Ok(look)
 }
 
-async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), Problem> {
+async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64), Problem> {
     let view = house.store.account(account).await;
     let view = view.map_err(Problem::harmless)?;
     let (state, available_ucr) = view.map_or_else(
@@ -320,8 +322,9 @@ async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), 
         jobs: 0,
         need_ucr: 0,
         available_ucr,
+        payable_jobs: 0,
     };
-    Ok((short, available_ucr, 0))
+    Ok((short, available_ucr))
 }
 
 /// How far a retry has come

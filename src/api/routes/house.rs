@@ -18,7 +18,7 @@ use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::rfc3339;
 use crate::store::{Halt, QueueAct, QueueView, WorkerDrain, WorkerView};
-use crate::wire::{HaltAnswer, HaltRequest, Halted, Queue};
+use crate::wire::{HaltAnswer, HaltRequest, Halted, Queue, Scale};
 
 impl Queue {
     fn of(view: &QueueView) -> Self {
@@ -36,8 +36,10 @@ impl Queue {
             lane: view.lane,
             scheduled: view.scheduled(),
             running: view.running,
+            open: view.open,
             held_ucr: view.held_ucr,
             oldest_ms: view.oldest_ms,
+            starts: view.start_waits_ms.len(),
             start_wait_p50_ms: view.start_wait_ms(50),
             start_wait_p95_ms: view.start_wait_ms(95),
         }
@@ -344,22 +346,6 @@ pub(in crate::api) async fn acts(
 pub(in crate::api) struct ScaleOf {
     /// The queue.
     queue: String,
-}
-
-/// How much work there is for how many hands.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Scale {
-    /// The queue.
-    queue: String,
-    /// Slots that would be in use if there were enough: what waits and what runs; 0 while it is paused and
-    /// nothing runs. An autoscaler divides it by the slots of one worker.
-    value: u64,
-    /// Could start now.
-    waiting: u64,
-    /// In workers' hands.
-    running: u64,
-    /// Slots of all workers that are not leaving.
-    slots: u64,
 }
 
 /// How many slots a queue needs, for autoscalers (KEDA: `metrics-api` with `valueLocation: value`)

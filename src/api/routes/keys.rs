@@ -180,7 +180,7 @@ pub(in crate::api) struct RotateRequest {
 
 /// Give an API key a new secret
 #[utoipa::path(post, path = "/v1/keys/{key}/rotate", operation_id = "rotate_key", tag = "keys",
-    security(("key" = ["admin"])), request_body = RotateRequest,
+    security(("key" = ["admin"])), request_body = Option<RotateRequest>,
     responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn rotate(
     State(house): State<Arc<House>>,
@@ -258,6 +258,7 @@ fn unknown(key: &str) -> Problem {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct TokenRequest {
     /// How long it lives: 1 hour where nothing is said, api.token_max_ms at most.
+    #[schema(minimum = 1, maximum = 3155760000000u64)]
     ttl_ms: Option<u64>,
 }
 
@@ -265,7 +266,7 @@ pub(in crate::api) struct TokenRequest {
 ///
 /// It may do what `produce` may, for this account alone, and ends by itself. A token makes no tokens.
 #[utoipa::path(post, path = "/v1/accounts/{account}/tokens", operation_id = "create_token", tag = "keys",
-    security(("key" = ["produce"])), request_body = TokenRequest,
+    security(("key" = ["produce"])), request_body = Option<TokenRequest>,
     responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn token(
     State(house): State<Arc<House>>,

@@ -2,9 +2,9 @@
 
 use crate::api::text::rfc3339;
 use crate::store::JobView;
-use crate::worker::ArtifactRecord;
 use crate::wire::Output;
 pub(in crate::api) use crate::wire::{Job, Page, ProblemBody};
+use crate::worker::ArtifactRecord;
 
 impl Job {
     pub(in crate::api) fn of(view: &JobView) -> Self {
@@ -71,4 +71,3 @@ fn outputs(view: &JobView) -> Vec<Output> {
     };
     record.outputs.into_iter().map(of_one).collect()
 }
-

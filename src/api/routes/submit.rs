@@ -33,8 +33,18 @@ const BATCH_AT_ONCE: usize = 16;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Wait {
     /// Seconds to wait for the job's end; at most api.wait_max_ms.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wait_s")]
+    #[param(maximum = 86400)]
     wait: u64,
+}
+
+/// A day is as good as for ever; more is a mistake in the unit.
+fn wait_s<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    if seconds > 86_400 {
+        return Err(serde::de::Error::custom("wait: at most 86400 seconds"));
+    }
+    Ok(seconds)
 }
 
 impl Wait {
@@ -169,6 +179,7 @@ pub(in crate::api) async fn batch(
         return Err(Problem::new(Kind::BadRequest, detail));
     }
     if let Some(key) = repeat.text() {
+        IdempotencyKey::try_from(key.to_owned())?;
         // The last job's own key is the longest.
         IdempotencyKey::try_from(format!("{key}#{}", BATCH_MAX - 1))?;
     }
