@@ -33,6 +33,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dev;
 pub mod domain;
@@ -44,4 +45,5 @@ pub mod provider;
 pub mod store;
 pub mod telemetry;
 pub mod webhook;
+pub mod wire;
 pub mod worker;

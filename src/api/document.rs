@@ -51,7 +51,8 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn of(document: &utoipa::openapi::OpenApi) -> Self {
-        let value = serde_json::to_value(document).unwrap_or_default();
+        let mut value = serde_json::to_value(document).unwrap_or_default();
+        may_fail(&mut value);
         let mut scopes = HashMap::new();
         for (path, item) in value["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
@@ -75,6 +76,30 @@ impl Document {
         };
         let found = self.scopes.get(&(method.clone(), path.to_owned()));
         found.map(Vec::as_slice)
+    }
+}
+
+/// Every operation that needs a key can find the server or its store in trouble.
+fn may_fail(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, item) in paths {
+        let operations = item.as_object_mut().into_iter().flatten();
+        for (_, operation) in operations {
+            let refused = operation["responses"]["4XX"].clone();
+            // A body that can be left out is left out, and not null.
+            let schema = "/requestBody/content/application~1json/schema";
+            if let Some(schema) = operation.pointer_mut(schema) {
+                let all = schema["oneOf"].as_array();
+                let given = all.and_then(|all| all.iter().find(|one| one.get("$ref").is_some()));
+                if let Some(given) = given.cloned() {
+                    *schema = given;
+                }
+            }
+            let responses = operation["responses"].as_object_mut();
+            if let Some(responses) = responses.filter(|_| refused.is_object()) {
+                responses.entry("5XX").or_insert(refused);
+            }
+        }
     }
 }
 

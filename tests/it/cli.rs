@@ -15,6 +15,7 @@ mod providers;
 mod refusals;
 mod settings;
 mod submitting;
+mod through_server;
 mod webhooks;
 mod whole_house;
 

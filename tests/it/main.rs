@@ -4,6 +4,7 @@ mod api;
 mod catalogue;
 mod chaos;
 mod cli;
+mod client;
 mod cog;
 mod config;
 mod config_schema;

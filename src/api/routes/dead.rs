@@ -7,7 +7,6 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
 use super::jobs::redrive;
 use super::listing::limit;
@@ -20,6 +19,7 @@ use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
 use crate::domain::failure::FailureClass;
 use crate::domain::ids::AccountId;
 use crate::store::{DeadFilter, DeadLetter, Payer, Place, Sorting};
+use crate::wire::{DeadFilter as Filter, Letter, Look, RetryRequest, Run, Short};
 
 /// Runs that are remembered, and that may go on at a time.
 const RUNS_KEPT: usize = 100;
@@ -28,29 +28,6 @@ const RUNS_AT_ONCE: usize = 4;
 const LOOKS_MAX: usize = 10;
 /// Accounts that a look names one by one.
 const SHORT_MAX: usize = 100;
-
-/// Which dead letters; all that is said has to fit.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::api) struct Filter {
-    /// Only this tool's.
-    tool: Option<String>,
-    /// Only those of this failure class.
-    class: Option<String>,
-    /// Only this account's.
-    #[schema(value_type = Option<String>)]
-    #[param(value_type = Option<String>)]
-    account: Option<AccountId>,
-    /// Only those that ended then or later, RFC 3339.
-    since: Option<String>,
-    /// Only those that ended then or earlier, RFC 3339.
-    until: Option<String>,
-    /// In the listing: how many, 1 to 100, 20 where nothing is said.
-    limit: Option<usize>,
-    /// In the listing: `next_cursor` of the page before.
-    cursor: Option<String>,
-}
 
 impl Filter {
     /// As of the store's clock: nothing that ends from now on fits, so that a walk comes to an end.
@@ -76,27 +53,6 @@ impl Filter {
     }
 }
 
-/// A dead letter.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Letter {
-    /// The job.
-    job: String,
-    /// When it ended.
-    ended_at: Option<String>,
-    /// `failed` or `timed_out`.
-    state: String,
-    /// Whose it is.
-    account: String,
-    /// Its tool.
-    tool: String,
-    /// Its failure class.
-    class: String,
-    /// What its owner was told.
-    message: String,
-    /// What was held for it, and would be again.
-    ceiling_ucr: i64,
-}
-
 impl Letter {
     fn of(letter: DeadLetter) -> Self {
         Self {
@@ -108,6 +64,7 @@ impl Letter {
             class: letter.class,
             message: letter.message,
             ceiling_ucr: letter.ceiling.get(),
+            submissions: letter.submissions,
         }
     }
 }
@@ -183,72 +140,6 @@ pub(in crate::api) async fn list(
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
 }
 
-/// Dead letters to be retried.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct RetryRequest {
-    /// Which ones. An empty filter is all of them.
-    filter: Filter,
-    /// Who pays: `account` (at most the old ceiling, like any job) or `house`.
-    payer: String,
-    /// Why, for the log of operators' acts.
-    reason: String,
-    /// Only look: how many, how many credits, who could not pay.
-    #[serde(default)]
-    dry_run: bool,
-}
-
-/// What a retry would do, looked at without doing it.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(in crate::api) struct Look {
-    /// Always true here.
-    dry_run: bool,
-    /// Dead letters that fit.
-    jobs: u64,
-    /// What would be held for all of them.
-    hold_ucr: i64,
-    /// Those that whoever pays could pay now.
-    payable_jobs: u64,
-    /// What would be held for these.
-    payable_ucr: i64,
-    /// Accounts that could not have all of theirs retried: the first hundred.
-    short: Vec<Short>,
-}
-
-/// An account that could not have all of its dead letters retried.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct Short {
-    /// The account.
-    account: String,
-    /// `open`, or why it may not spend.
-    state: String,
-    /// Its dead letters that fit.
-    jobs: u64,
-    /// What would be held for them.
-    need_ucr: i64,
-    /// What it can spend.
-    available_ucr: i64,
-}
-
-/// A retry that goes on in the background.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(in crate::api) struct Run {
-    /// Its id: `GET /v1/runs/{run}`. It lives in the process that began it.
-    run: String,
-    /// `running`, `done`, or `broken` where the store was away: start it again, what was done is found.
-    state: &'static str,
-    /// Dead letters that were looked at.
-    seen: u64,
-    /// Retried now.
-    retried: u64,
-    /// Retried before.
-    replayed: u64,
-    /// Held for those retried now.
-    hold_ucr: i64,
-    /// Refused, by problem.
-    refused: BTreeMap<String, u64>,
-}
-
 /// Runs by id, those that have ended included.
 #[derive(Default)]
 pub(in crate::api) struct Runs(Mutex<BTreeMap<String, Run>>);
@@ -275,7 +166,7 @@ impl Runs {
         }
         let run = Run {
             run: format!("r{}", uuid::Uuid::now_v7().simple()),
-            state: "running",
+            state: "running".to_owned(),
             seen: 0,
             retried: 0,
             replayed: 0,
@@ -309,6 +200,7 @@ pub(in crate::api) async fn retry(
             "payer: it is account or house",
         ));
     };
+    limit(body.filter.limit)?;
     let filter = body.filter.read(&house).await?;
     if body.dry_run {
         let look = look(&house, &filter, payer).await?;
@@ -337,12 +229,12 @@ impl Order {
         let mut at = Some(At::default());
         while let Some(here) = at.take() {
             let Ok((letters, next)) = turn(&house, &self.filter, &here).await else {
-                run.state = "broken";
+                "broken".clone_into(&mut run.state);
                 break;
             };
             for letter in letters {
                 if house.stop.is_cancelled() || !self.one(&house, &letter, &mut run).await {
-                    run.state = "broken";
+                    "broken".clone_into(&mut run.state);
                     house.runs.note(&run);
                     return;
                 }
@@ -351,7 +243,7 @@ impl Order {
             at = next;
         }
         if run.state == "running" {
-            run.state = "done";
+            "done".clone_into(&mut run.state);
         }
         house.runs.note(&run);
     }
@@ -382,7 +274,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
         ..Look::default()
     };
     // What each account could still spend, and what it is short of.
-    let mut purses: HashMap<AccountId, (Short, i64, u64)> = HashMap::new();
+    let mut purses: HashMap<AccountId, (Short, i64)> = HashMap::new();
     let mut at = Some(At::default());
     while let Some(here) = at.take() {
         let (letters, next) = turn(house, filter, &here).await?;
@@ -390,7 +282,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             if !purses.contains_key(&letter.account) {
                 purses.insert(letter.account.clone(), purse(house, &letter.account).await?);
             }
-            let Some((short, left_ucr, payable)) = purses.get_mut(&letter.account) else {
+            let Some((short, left_ucr)) = purses.get_mut(&letter.account) else {
                 continue;
             };
             let need_ucr = letter.ceiling.get();
@@ -401,7 +293,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             let can_pay = payer == Payer::House || *left_ucr >= need_ucr;
             if can_pay && short.state == "open" {
                 *left_ucr -= need_ucr;
-                *payable += 1;
+                short.payable_jobs += 1;
                 look.payable_jobs += 1;
                 look.payable_ucr = look.payable_ucr.saturating_add(need_ucr);
             }
@@ -410,14 +302,14 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
     }
     let short = purses
         .into_values()
-        .filter(|(short, _, payable)| *payable < short.jobs);
-    look.short = short.map(|(short, ..)| short).collect();
+        .filter(|(short, _)| short.payable_jobs < short.jobs);
+    look.short = short.map(|(short, _)| short).collect();
     look.short.sort_by(|a, b| a.account.cmp(&b.account));
     look.short.truncate(SHORT_MAX);
     Ok(look)
 }
 
-async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), Problem> {
+async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64), Problem> {
     let view = house.store.account(account).await;
     let view = view.map_err(Problem::harmless)?;
     let (state, available_ucr) = view.map_or_else(
@@ -430,8 +322,9 @@ async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), 
         jobs: 0,
         need_ucr: 0,
         available_ucr,
+        payable_jobs: 0,
     };
-    Ok((short, available_ucr, 0))
+    Ok((short, available_ucr))
 }
 
 /// How far a retry has come
