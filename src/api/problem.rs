@@ -154,6 +154,9 @@ kinds! {
     /// The account or its partition is frozen.
     Frozen = "frozen", CONFLICT, "The account is frozen",
         "An operator has to clear it: `meterline freeze clear`.";
+    /// Nothing is frozen there.
+    NotFrozen = "not_frozen", CONFLICT, "It is not frozen",
+        "Somebody has cleared it already; GET /v1/freezes lists what stands still.";
     /// The idempotency key was used for something else.
     KeyMismatch = "key_mismatch", CONFLICT, "The idempotency key was used for another request",
         "Send a new key for a new request; `job` is what the key stands for.";

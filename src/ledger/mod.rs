@@ -13,7 +13,7 @@ pub mod statement;
 mod walk;
 pub mod watch;
 
-pub use audit::{Report, audit, audit_partition, audit_partitions};
+pub use audit::{Report, audit, audit_partition, audit_partitions, still_differs};
 pub use compare::Difference;
 pub use statement::{By, Line, Statement, statement};
 pub use watch::{Round, Watch};

@@ -74,7 +74,7 @@ pub use file::FileRenewal;
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use heartbeat::HeartbeatOutcome;
 pub use history::JournalHead;
-pub use holds::{HoldPage, HoldView};
+pub use holds::{HoldPage, HoldView, OldestHolds};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use listing::{JobIndex, JobPage};

@@ -191,7 +191,22 @@ pub struct Short {
     pub payable_jobs: u64,
 }
 
-/// A retry that goes on in the background.
+/// Dead letters to be let go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DropRequest {
+    /// Which ones. An empty filter is all of them.
+    #[serde(deserialize_with = "super::object::one")]
+    pub filter: DeadFilter,
+    /// Why, for the log of operators' acts.
+    #[schema(min_length = 1)]
+    pub reason: String,
+    /// Only look: how many.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Something done to dead letters that goes on in the background.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     /// Its id: `GET /v1/runs/{run}`. It lives in the process that began it.
@@ -202,7 +217,11 @@ pub struct Run {
     pub seen: u64,
     /// Retried now.
     pub retried: u64,
-    /// Retried before.
+    /// Dropped now.
+    #[serde(default)]
+    #[schema(required)]
+    pub dropped: u64,
+    /// Retried, or dropped, before.
     pub replayed: u64,
     /// Held for those retried now.
     pub hold_ucr: i64,

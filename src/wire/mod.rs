@@ -9,9 +9,11 @@ mod house;
 mod jobs;
 mod object;
 mod page;
+mod still;
 
 pub use accounts::*;
 pub use house::*;
 pub use jobs::*;
 pub use object::Object;
 pub use page::*;
+pub use still::*;

@@ -1,15 +1,15 @@
-//! Dead letters: found by a filter, looked at before anything is done, retried in the background.
+//! Dead letters: found by a filter, looked at before anything is done, retried or dropped in the background.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::jobs::redrive;
 use super::listing::limit;
+use super::runs::{Deed, Order};
 use super::shapes::{Page, ProblemBody};
 use crate::api::House;
 use crate::api::extract::{Body, Query, answer};
@@ -19,11 +19,8 @@ use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
 use crate::domain::failure::FailureClass;
 use crate::domain::ids::AccountId;
 use crate::store::{DeadFilter, DeadLetter, Payer, Place, Sorting};
-use crate::wire::{DeadFilter as Filter, Letter, Look, RetryRequest, Run, Short};
+use crate::wire::{DeadFilter as Filter, DropRequest, Letter, Look, RetryRequest, Run, Short};
 
-/// Runs that are remembered, and that may go on at a time.
-const RUNS_KEPT: usize = 100;
-const RUNS_AT_ONCE: usize = 4;
 /// Pages that one call of the listing looks through.
 const LOOKS_MAX: usize = 10;
 /// Accounts that a look names one by one.
@@ -71,13 +68,13 @@ impl Letter {
 
 /// Where a walk over all partitions is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct At {
+pub(super) struct At {
     partition: u16,
     last: Option<(u64, String)>,
 }
 
 /// The next dead letters of a walk, partition by partition, and where it is then; `None` at the end.
-async fn turn(
+pub(super) async fn turn(
     house: &House,
     filter: &DeadFilter,
     at: &At,
@@ -140,48 +137,6 @@ pub(in crate::api) async fn list(
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
 }
 
-/// Runs by id, those that have ended included.
-#[derive(Default)]
-pub(in crate::api) struct Runs(Mutex<BTreeMap<String, Run>>);
-
-impl Runs {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new one, where there is room.
-    fn begin(&self) -> Result<Run, Problem> {
-        let mut runs = self.lock();
-        if runs.values().filter(|run| run.state == "running").count() >= RUNS_AT_ONCE {
-            let detail = "as many retries go on as may";
-            return Err(Problem::new(Kind::Overloaded, detail).retry_after(5));
-        }
-        while runs.len() >= RUNS_KEPT {
-            // Ids sort by time; those that go on are few.
-            let oldest = runs.iter().find(|(_, run)| run.state != "running");
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else {
-                break;
-            };
-            runs.remove(&oldest);
-        }
-        let run = Run {
-            run: format!("r{}", uuid::Uuid::now_v7().simple()),
-            state: "running".to_owned(),
-            seen: 0,
-            retried: 0,
-            replayed: 0,
-            hold_ucr: 0,
-            refused: BTreeMap::new(),
-        };
-        runs.insert(run.run.clone(), run.clone());
-        Ok(run)
-    }
-
-    fn note(&self, run: &Run) {
-        self.lock().insert(run.run.clone(), run.clone());
-    }
-}
-
 /// Retry dead letters by a filter
 ///
 /// With `dry_run` the answer says what would happen. Otherwise the work goes on in the background and the
@@ -206,65 +161,45 @@ pub(in crate::api) async fn retry(
         let look = look(&house, &filter, payer).await?;
         return Ok(answer(StatusCode::OK, &look));
     }
-    let run = house.runs.begin()?;
     let order = Order {
         filter,
-        payer,
+        deed: Deed::Retry(payer),
         reason: body.reason,
         actor: caller.actor(),
     };
-    tokio::spawn(order.carry_out(Arc::clone(&house), run.clone()));
+    let run = order.begin(&house)?;
     Ok(answer(StatusCode::ACCEPTED, &run))
 }
 
-struct Order {
-    filter: DeadFilter,
-    payer: Payer,
-    reason: String,
-    actor: String,
-}
-
-impl Order {
-    async fn carry_out(self, house: Arc<House>, mut run: Run) {
-        let mut at = Some(At::default());
-        while let Some(here) = at.take() {
-            let Ok((letters, next)) = turn(&house, &self.filter, &here).await else {
-                "broken".clone_into(&mut run.state);
-                break;
-            };
-            for letter in letters {
-                if house.stop.is_cancelled() || !self.one(&house, &letter, &mut run).await {
-                    "broken".clone_into(&mut run.state);
-                    house.runs.note(&run);
-                    return;
-                }
-                house.runs.note(&run);
-            }
-            at = next;
-        }
-        if run.state == "running" {
-            "done".clone_into(&mut run.state);
-        }
-        house.runs.note(&run);
+/// Let dead letters go by a filter
+///
+/// What was asked for is forgotten at once and for good; nobody's credits move. With `dry_run` the answer
+/// says how many there are. Otherwise the work goes on in the background and the answer names its run.
+#[utoipa::path(post, path = "/v1/dead-letters/drop", operation_id = "drop_dead_letters", tag = "house",
+    security(("key" = ["operate"])), request_body = DropRequest,
+    responses((status = 200, body = Look), (status = 202, body = Run), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn drop_all(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    Body(body): Body<DropRequest>,
+) -> Result<Response, Problem> {
+    if body.reason.trim().is_empty() {
+        return Err(Problem::new(Kind::BadRequest, "reason: it must say why"));
     }
-
-    /// Retries one; false where the store, and not the job, is the trouble.
-    async fn one(&self, house: &House, letter: &DeadLetter, run: &mut Run) -> bool {
-        run.seen += 1;
-        let (reason, actor) = (&self.reason, &self.actor);
-        match redrive(house, &letter.job, self.payer, reason, actor).await {
-            Ok((_, true)) => run.replayed += 1,
-            Ok((retried, false)) => {
-                run.retried += 1;
-                run.hold_ucr = run.hold_ucr.saturating_add(retried.hold_ucr);
-            }
-            Err(problem) => match problem.kind() {
-                Kind::StoreUnavailable | Kind::UnknownOutcome | Kind::StoreFull => return false,
-                kind => *run.refused.entry(kind.word().to_owned()).or_default() += 1,
-            },
-        }
-        true
+    limit(body.filter.limit)?;
+    let filter = body.filter.read(&house).await?;
+    if body.dry_run {
+        let look = look(&house, &filter, Payer::House).await?;
+        return Ok(answer(StatusCode::OK, &look));
     }
+    let order = Order {
+        filter,
+        deed: Deed::Drop,
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    let run = order.begin(&house)?;
+    Ok(answer(StatusCode::ACCEPTED, &run))
 }
 
 /// Looks at everything that fits. One number for each account is in memory.
@@ -325,22 +260,4 @@ async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64), Probl
         payable_jobs: 0,
     };
     Ok((short, available_ucr))
-}
-
-/// How far a retry has come
-#[utoipa::path(get, path = "/v1/runs/{run}", operation_id = "get_run", tag = "house",
-    security(("key" = ["operate"])),
-    responses((status = 200, body = Run), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub(in crate::api) async fn run(
-    State(house): State<Arc<House>>,
-    Path(run): Path<String>,
-) -> Result<Response, Problem> {
-    let found = house.runs.lock().get(&run).cloned();
-    let found = found.ok_or_else(|| {
-        Problem::new(
-            Kind::UnknownRun,
-            format!("there is no run {run} in this process"),
-        )
-    })?;
-    Ok(answer(StatusCode::OK, &found))
 }
