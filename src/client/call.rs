@@ -115,7 +115,10 @@ impl Client {
             });
             match delay.filter(|delay| Instant::now() + *delay < until) {
                 Some(delay) => tokio::time::sleep(delay).await,
-                None => return Err(honest(trial.error, call, maybe_done)),
+                None if maybe_done && trial.again.is_some() => {
+                    return Err(unknown(trial.error, call));
+                }
+                None => return Err(trial.error),
             }
         }
     }
@@ -176,14 +179,14 @@ impl Client {
     }
 }
 
-/// After one lost answer the deed may have been done, whatever came of the repetitions.
-fn honest(error: Error, call: &Call, maybe_done: bool) -> Error {
+/// After one lost answer the deed may have been done, unless a later one was a verdict.
+fn unknown(error: Error, call: &Call) -> Error {
     match error {
-        Error::Unreachable(message) if maybe_done => Error::Unknown {
-            message,
+        Error::Unknown { .. } => error,
+        error => Error::Unknown {
+            message: error.to_string(),
             key: call.key.clone(),
         },
-        error => error,
     }
 }
 

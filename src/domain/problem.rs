@@ -99,7 +99,7 @@ impl Lines {
     pub fn of_text(text: &str) -> Result<Self, Problem> {
         let table = DeTable::parse(text).map_err(|error| unreadable(text, &error))?;
         let mut lines = Self::default();
-        lines.add_table(text, "", table.get_ref());
+        lines.add_table(&Text::of(text), "", table.get_ref());
         Ok(lines)
     }
 
@@ -119,15 +119,15 @@ impl Lines {
         self.0.contains_key(path)
     }
 
-    fn add_table(&mut self, text: &str, path: &str, table: &DeTable<'_>) {
+    fn add_table(&mut self, text: &Text<'_>, path: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = join(path, key.get_ref());
-            self.0.insert(path.clone(), place_at(text, &key.span()));
+            self.0.insert(path.clone(), text.place(&key.span()));
             self.add_value(text, &path, value.get_ref());
         }
     }
 
-    fn add_value(&mut self, text: &str, path: &str, value: &DeValue<'_>) {
+    fn add_value(&mut self, text: &Text<'_>, path: &str, value: &DeValue<'_>) {
         if let Some(table) = value.as_table() {
             self.add_table(text, path, table);
         }
@@ -138,7 +138,7 @@ impl Lines {
             .enumerate()
         {
             let path = format!("{path}[{index}]");
-            self.0.insert(path.clone(), place_at(text, &item.span()));
+            self.0.insert(path.clone(), text.place(&item.span()));
             self.add_value(text, &path, item.get_ref());
         }
     }
@@ -242,7 +242,7 @@ fn unit_of(key: &str, message: &str) -> &'static str {
 }
 
 fn unreadable(text: &str, error: &toml::de::Error) -> Problem {
-    let place = error.span().map(|span| place_at(text, &span));
+    let place = error.span().map(|span| Text::of(text).place(&span));
     let mut message = one_line(error.message());
     let key = error.span().and_then(|span| text.get(span));
     if let ("duplicate key", Some(key)) = (message.as_str(), key) {
@@ -257,12 +257,33 @@ fn one_line(text: &str) -> String {
     text.lines().collect::<Vec<_>>().join(", ")
 }
 
-fn place_at(text: &str, span: &Range<usize>) -> Place {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    Place {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
+/// A text, and where its lines begin: a settings file is asked for the place of each of its keys.
+struct Text<'a> {
+    text: &'a str,
+    line_starts: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    fn of(text: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            text,
+            line_starts: std::iter::once(0)
+                .chain(ends.map(|(at, _)| at + 1))
+                .collect(),
+        }
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        let line = self
+            .line_starts
+            .partition_point(|start| *start <= span.start);
+        let start = self.line_starts[line - 1];
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        Place {
+            line,
+            column: before.chars().count() + 1,
+        }
     }
 }
 

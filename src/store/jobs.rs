@@ -172,7 +172,7 @@ pub enum CancelOutcome {
     },
     /// It runs; its worker is told, and at the latest after the grace it ends, uncharged.
     Cancelling,
-    /// It had ended before.
+    /// It had ended before, or its time was up and it has ended by that now.
     Ended(State),
     /// There is no such job.
     UnknownJob,

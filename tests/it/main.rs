@@ -72,6 +72,7 @@ mod store_submit;
 mod store_time;
 mod support;
 mod tidy;
+mod torn_file;
 mod webhooks_delivery;
 mod webhooks_endpoints;
 mod webhooks_guard;

@@ -136,6 +136,23 @@ async fn a_lost_answer_is_asked_for_again_and_is_unknown_at_the_end() {
 }
 
 #[tokio::test]
+async fn what_was_lost_once_stays_unknown_when_the_server_is_too_busy_to_say_more() {
+    let lost_then = |answer| answering(vec![busy(503, "unknown_outcome", "0"), answer]);
+    let server = lost_then(busy(503, "overloaded", "60")).await;
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(20));
+    let error = client.submit(&image("acme"), Some("k1")).await;
+    assert!(
+        matches!(&error, Err(Error::Unknown { key: Some(key), .. }) if key == "k1"),
+        "{error:?}"
+    );
+    // A verdict under the same key says that the first call had come to nothing.
+    let server = lost_then(busy(402, "insufficient", "0")).await;
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(20));
+    let refused = client.submit(&image("acme"), Some("k1")).await;
+    assert_eq!(refused.expect_err("refused").word(), Some("insufficient"));
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_unreachable_and_a_foreign_one_is_named_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
