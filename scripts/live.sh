@@ -1,6 +1,6 @@
 # Shared by scripts that try the HTTP API: a private store, a simulated provider, and one serving process.
 # Sourced, not run, after lib.sh. `start_house [OPTION...]` starts them with options for `serve` and sets
-# METERLINE_URL, ADMIN_KEY and METERLINE_REDIS_URL; everything ends with the script.
+# METERLINE_URL, METERLINE_API_KEY and METERLINE_REDIS_URL; everything ends with the script.
 
 work=$(mktemp -d)
 started=()
@@ -48,12 +48,12 @@ start_house() { # options for serve...
   wait_for 'the simulated provider' grep -q '^listening ' "$work/simulator"
   simulator=$(sed -n 's/^listening //p' "$work/simulator")
 
-  ADMIN_KEY=$("$METERLINE" key create --name scripts --scope admin --output json | field secret)
+  METERLINE_API_KEY=$("$METERLINE" key create --name scripts --scope admin --output json | field secret)
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   METERLINE_URL=http://127.0.0.1:$port
   "$METERLINE" serve --listen "127.0.0.1:$port" --artifacts "$work/artifacts" \
     --provider-url "sim=$simulator" "$@" >"$work/serve.log" 2>&1 &
   started+=($!)
   wait_for 'the server' curl -sf "$METERLINE_URL/readyz"
-  export METERLINE_URL ADMIN_KEY
+  export METERLINE_URL METERLINE_API_KEY
 }

@@ -12,10 +12,11 @@
 //!   │
 //! api, dev                    HTTP; a private Redis, a simulated provider, the demo
 //!   │
-//! worker, ledger, producer    run jobs; audit the books; turn requests into jobs
+//! worker, ledger, producer,   run jobs; audit the books; turn requests into jobs;
+//! client                      ask a server over HTTP
 //!   │
 //! provider, media, store,     talk to providers; fetch and measure outputs; Redis;
-//! webhook                     sign and post what happened
+//! webhook, wire               sign and post what happened; what the API's requests and answers are
 //!   │
 //! domain, guard               the rules, as plain values and functions; what may be dialled
 //! ```

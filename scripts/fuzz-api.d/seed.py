@@ -4,7 +4,7 @@ import json
 import os
 import urllib.request
 
-URL, KEY = os.environ["METERLINE_URL"], os.environ["ADMIN_KEY"]
+URL, KEY = os.environ["METERLINE_URL"], os.environ["METERLINE_API_KEY"]
 
 
 def call(path, body=None, idempotency_key=None):

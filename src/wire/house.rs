@@ -253,7 +253,7 @@ pub struct Tool {
     /// Routes that can be pinned.
     pub routes: Vec<String>,
     /// JSON Schema of the parameters.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub parameters: Value,
 }
 

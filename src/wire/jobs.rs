@@ -111,7 +111,7 @@ pub struct QuoteRequest {
     pub tool: String,
     /// Its parameters.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub params: Map<String, Value>,
     /// One of the tool's routes, pinned.
     pub route: Option<String>,
@@ -143,7 +143,7 @@ pub struct JobRequest {
     pub tool: Option<String>,
     /// Its parameters.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     pub params: Map<String, Value>,
     /// One of the tool's routes, pinned.
     pub route: Option<String>,

@@ -11,6 +11,7 @@ mod lost_answers;
 mod manual;
 mod money;
 mod obligations;
+mod producer_scripts;
 mod providers;
 mod refusals;
 mod settings;

@@ -10,13 +10,13 @@ use crate::api::{Api, settings};
 use crate::support::options;
 
 /// A store with a server on it, asked by both ways.
-struct Both {
-    cli: Cli,
-    api: Api,
+pub(super) struct Both {
+    pub(super) cli: Cli,
+    pub(super) api: Api,
 }
 
 impl Both {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let cli = Cli::new();
         cli.ok(&["account", "create", "acme"]);
         let store = Store::open(&cli.url, options()).await.expect("the store");
@@ -80,7 +80,7 @@ fn forget(value: &mut Value, names: &[&str]) {
     }
 }
 
-const IMAGE: [&str; 6] = [
+pub(super) const IMAGE: [&str; 6] = [
     "--account",
     "acme",
     "--tool",
