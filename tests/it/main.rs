@@ -4,6 +4,7 @@ mod api;
 mod catalogue;
 mod chaos;
 mod cli;
+mod cluster;
 mod cog;
 mod config;
 mod config_schema;
