@@ -4,11 +4,11 @@
 //! at the start, with both keys and what to do.
 
 use secrecy::ExposeSecret;
-use url::Url;
 
 use super::settings::{Queue, Settings};
 use crate::domain::catalogue::{Clocks, is_name};
 use crate::domain::problem::Problem;
+use crate::store::is_store_url;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
 const TIME_MAX_MS: u64 = 365 * DAY_MS;
@@ -243,10 +243,9 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
 }
 
 fn redis_url(settings: &Settings) -> Option<Problem> {
-    let known = ["redis", "rediss", "redis+unix", "unix"];
-    let url = Url::parse(settings.redis.url.expose_secret());
-    let fits = url.is_ok_and(|url| known.contains(&url.scheme()));
-    let message = "must be redis://host:port, rediss://host:port or redis+unix:///path";
+    let fits = is_store_url(settings.redis.url.expose_secret());
+    let message = "must be redis://host:port, rediss://host:port, redis+unix:///path, or for a cluster \
+                   redis+cluster://host:port,host:port (rediss+cluster:// with TLS)";
     (!fits).then(|| Problem::new("redis.url", message))
 }
 

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::domain::catalogue::{Clocks, Defaults};
 use crate::domain::retry::Policy;
+use crate::store::url_without_password;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -415,13 +416,8 @@ fn without_password<S: Serializer>(url: &SecretString, serializer: S) -> Result<
     if url.expose_secret().is_empty() {
         return serializer.serialize_str("");
     }
-    let Ok(mut url) = Url::parse(url.expose_secret()) else {
-        return serializer.serialize_str("(not a URL)");
-    };
-    if url.password().is_some() && url.set_password(Some("***")).is_err() {
-        return serializer.serialize_str("(hidden)");
-    }
-    serializer.serialize_str(url.as_str())
+    let shown = url_without_password(url.expose_secret());
+    serializer.serialize_str(shown.as_deref().unwrap_or("(not a URL)"))
 }
 
 #[cfg(test)]
@@ -442,6 +438,7 @@ mod tests {
         for url in [
             "redis://user:geheim@host:1/2",
             "rediss://:geheim@host",
+            "redis+cluster://user:geheim@host:1,other:2",
             "geheim",
         ] {
             assert!(!shown(url).contains("geheim"), "{}", shown(url));

@@ -5,10 +5,12 @@
 
 mod accounts;
 mod acts;
+mod address;
 mod api_keys;
 mod attempts;
 mod audits;
 mod call;
+mod cluster;
 mod connection;
 mod control;
 mod dead;
@@ -32,6 +34,7 @@ mod obligations;
 mod pages;
 mod prune;
 mod queues;
+mod reader;
 mod redrive;
 mod reply;
 mod restore;
@@ -45,10 +48,10 @@ mod upkeep;
 mod usage;
 mod views;
 mod wake;
+mod way;
 mod webhooks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use accounts::{
     AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
@@ -56,6 +59,7 @@ pub use accounts::{
     RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
 };
 pub use acts::Act;
+pub use address::{is_store_url, url_without_password};
 pub use api_keys::{ApiSecret, KeyKind, KeyScope, KeyView, NewKey, RevokeOutcome, RotateOutcome};
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
@@ -98,7 +102,7 @@ pub use webhooks::{
     EndpointCreated, EndpointView, Happened, Redelivered, ReportOutcome, Reported, Sending, Tried,
 };
 
-use connection::Connections;
+use cluster::Connections;
 use gather::Gathers;
 use keys::Keys;
 
@@ -165,8 +169,6 @@ struct Inner {
     partitions: Vec<Keys>,
     gathers: Gathers,
     options: Options,
-    /// Unix ms until which the last look at the server's memory stands, and what it said.
-    memory_seen: AtomicU64,
 }
 
 impl Store {
@@ -178,9 +180,8 @@ impl Store {
 
     /// The same where there is a store already; `None` where the server has none.
     pub async fn open_existing(url: &str, options: Options) -> Result<Option<Self>, Error> {
-        let connections = Connections::new(url, options.connection)?;
-        let there = history::has_store(&connections).await?;
-        if there {
+        let there = Self::unopened(url, options.clone(), "")?;
+        if there.is_one().await? {
             Ok(Some(Self::open(url, options).await?))
         } else {
             Ok(None)
@@ -198,19 +199,31 @@ impl Store {
     /// A handle to a store of these partitions, whether it is one yet or not: nothing is written, and
     /// other processes still find the server empty where it is.
     pub async fn over(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
-        let connections = Connections::new(url, options.connection)?;
-        let store = Self {
+        let store = Self::unopened(url, options, tags)?;
+        for (_, report) in store.server_reports().await? {
+            report.check_version()?;
+        }
+        Ok(store)
+    }
+
+    fn unopened(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
+        Ok(Self {
             inner: Arc::new(Inner {
-                connections,
+                connections: Connections::new(url, options.connection)?,
                 gathers: Gathers::new(tags.split(' ').count()),
                 partitions: tags.split(' ').map(Keys::new).collect(),
                 options,
-                memory_seen: AtomicU64::new(0),
             }),
             now_ms: 0,
-        };
-        store.server_report().await?.check_version()?;
-        Ok(store)
+        })
+    }
+
+    /// Whether the server holds a store.
+    async fn is_one(&self) -> Result<bool, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("EXISTS").arg(keys::STORE_META);
+        let (there,): (bool,) = self.read("EXISTS", &ask).await?;
+        Ok(there)
     }
 
     fn with_tags(mut self, tags: &str) -> Self {
@@ -271,37 +284,5 @@ impl Store {
                     self.inner.partitions.len()
                 ))
             })
-    }
-
-    /// Whether the server still has room for new jobs, looked at most once a second; an error where
-    /// it could throw keys away.
-    async fn has_memory(&self) -> Result<bool, Error> {
-        let now_ms = server::local_ms();
-        let seen = self.inner.memory_seen.load(Ordering::Relaxed);
-        if seen >> 1 > now_ms {
-            return Ok(seen & 1 == 1);
-        }
-        // One asks and the others go by the last word meanwhile; without any word everybody asks.
-        let asks = (now_ms + 1_000) << 1 | seen & 1;
-        let memory = &self.inner.memory_seen;
-        let relaxed = Ordering::Relaxed;
-        if seen > 0
-            && memory
-                .compare_exchange(seen, asks, relaxed, relaxed)
-                .is_err()
-        {
-            return Ok(seen & 1 == 1);
-        }
-        let looked = self.look_at_memory().await;
-        let word = looked.as_ref().map_or(0, |room| u64::from(*room));
-        let until_ms = if looked.is_ok() { now_ms + 1_000 } else { 0 };
-        memory.store(until_ms << 1 | word, relaxed);
-        looked
-    }
-
-    async fn look_at_memory(&self) -> Result<bool, Error> {
-        let report = self.server_report().await?;
-        report.check_submits()?;
-        Ok(report.has_room(self.inner.options.memory_refuse_percent))
     }
 }

@@ -5,6 +5,7 @@ mod catalogue;
 mod chaos;
 mod cli;
 mod client;
+mod cluster;
 mod cog;
 mod config;
 mod config_schema;

@@ -1,6 +1,7 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
@@ -56,7 +57,11 @@ pub(crate) fn durable_redis() -> RedisOptions {
 }
 
 /// An empty database of the process's own server.
+/// Where the tests are about a cluster, that: it has one database, and nobody else may be using it.
 pub(crate) fn fresh_url() -> String {
+    if let Some(url) = cluster::ours_emptied() {
+        return url;
+    }
     let database = DATABASE.fetch_add(1, Ordering::Relaxed);
     tap::around(&REDIS, database)
 }

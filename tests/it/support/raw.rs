@@ -25,10 +25,10 @@ pub(super) const DIGEST: &str = "local names, all = redis.call('KEYS', '*'), ''
     end
     return all";
 
-/// A plain connection to the database a store lives in.
+/// A plain connection to the database a store lives in, or to each node of its cluster.
 #[derive(Clone)]
 pub(crate) struct Raw {
-    connection: MultiplexedConnection,
+    connections: Vec<MultiplexedConnection>,
 }
 
 /// A key of the only partition that tests have.
@@ -38,16 +38,35 @@ pub(crate) fn key(noun: &str, id: &str) -> String {
 
 impl Raw {
     pub(crate) async fn open(url: &str) -> Self {
-        let client = redis::Client::open(url).expect("a client");
+        let nodes = match url.strip_prefix("redis+cluster://") {
+            Some(nodes) => nodes
+                .split(',')
+                .map(|node| format!("redis://{node}"))
+                .collect(),
+            None => vec![url.to_owned()],
+        };
         // A machine that is busy with other things answers late, and that is nobody's fault.
         let config =
             AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
-        Self {
-            connection: connection.expect("a connection"),
+        let mut connections = Vec::new();
+        for node in nodes {
+            let client = redis::Client::open(node).expect("a client");
+            let connection = client.get_multiplexed_async_connection_with_config(&config);
+            connections.push(connection.await.expect("a connection"));
         }
+        Self { connections }
+    }
+
+    /// The answers of every node, for commands that are not about one key.
+    async fn of_all<T: redis::FromRedisValue>(&self, words: &[&str]) -> Vec<T> {
+        let mut answers = Vec::new();
+        for connection in &self.connections {
+            let mut connection = connection.clone();
+            let mut command = redis::cmd(words[0]);
+            command.arg(&words[1..]);
+            answers.push(command.query_async(&mut connection).await.expect(words[0]));
+        }
+        answers
     }
 
     /// Runs one command.
@@ -62,15 +81,25 @@ impl Raw {
         for word in &words[1..] {
             command.arg(*word);
         }
-        let mut connection = self.connection.clone();
-        command.query_async(&mut connection).await
+        let mut answer = Ok(redis::Value::Nil);
+        for connection in &self.connections {
+            answer = command.query_async(&mut connection.clone()).await;
+            // In a cluster one node has the key, and the others say so.
+            let is_elsewhere = |error: &redis::RedisError| {
+                error.redirect_node().is_some() || error.to_string().contains("non local key")
+            };
+            if !answer.as_ref().is_err_and(is_elsewhere) {
+                break;
+            }
+        }
+        answer
     }
 
     /// Every key with its serialised value and the time it ends: equal dumps are equal databases.
     pub(crate) async fn dump(&self) -> BTreeMap<String, (i64, Vec<u8>)> {
         let mut all = BTreeMap::new();
-        let keys: Vec<String> = self.run(&["KEYS", "*"]).await;
-        for name in keys {
+        let keys: Vec<Vec<String>> = self.of_all(&["KEYS", "*"]).await;
+        for name in keys.into_iter().flatten() {
             let ends_at: i64 = self.run(&["PEXPIRETIME", &name]).await;
             let kind: String = self.run(&["TYPE", &name]).await;
             // Looking into a large hash may move its fields about: only their order changes.
@@ -88,12 +117,13 @@ impl Raw {
     /// Takes every key away: for tests that use a database of their own server again.
     pub(crate) async fn forget_all(&self) {
         let script = "for _, name in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', name) end return 1";
-        let _: i64 = self.run(&["EVAL", script, "0"]).await;
+        let _: Vec<i64> = self.of_all(&["EVAL", script, "0"]).await;
     }
 
     /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
     pub(crate) async fn digest(&self) -> String {
-        self.run(&["EVAL", DIGEST, "0"]).await
+        let all: Vec<String> = self.of_all(&["EVAL", DIGEST, "0"]).await;
+        all.concat()
     }
 
     /// Books a debt as a correction, the way a clawback of spent credit leaves one.
