@@ -88,7 +88,9 @@ fn complete(document: &mut Value) {
         for (_, operation) in operations {
             let refused = operation["responses"]["4XX"].clone();
             // What stands in an address or a header can be missing, and is never null.
-            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            let parameters = operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut);
             for parameter in parameters.into_iter().flatten() {
                 let Some(kind) = parameter.pointer_mut("/schema/type") else {
                     continue;
