@@ -28,6 +28,12 @@ def before_call(context, case, kwargs):
     """Half of the time a path names something that is there, so that more than 404 is seen."""
     if case.meta is None or case.meta.generation.mode.is_positive:
         case.body = whole(case.body)
+        if isinstance(case.body, dict) and "tool" in case.body and random.random() < 0.5:
+            # A tool that is there, so that more than its absence is tried.
+            params = {"prompt": "a red fox", "count": random.randint(0, 5)}
+            case.body.update(account="acme", tool="text-to-image", params=params)
+            for name in ("route", "quote"):
+                case.body.pop(name, None)
         # A cursor is a text of the server's own.
         (case.query or {}).pop("cursor", None)
     parameters = case.path_parameters or {}

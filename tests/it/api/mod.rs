@@ -4,6 +4,7 @@ mod connections;
 mod docs;
 mod events;
 mod house;
+mod forms;
 mod jobs;
 mod keys;
 mod money;
