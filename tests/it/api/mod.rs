@@ -3,6 +3,7 @@
 mod connections;
 mod docs;
 mod events;
+mod house;
 mod jobs;
 mod keys;
 mod money;

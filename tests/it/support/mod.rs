@@ -4,6 +4,7 @@ mod attempt;
 pub(crate) mod dump;
 pub(crate) mod files;
 mod money;
+mod placed;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
@@ -30,6 +31,7 @@ use meterline::store::{
 
 pub(crate) use attempt::*;
 pub(crate) use money::*;
+pub(crate) use placed::misplaced;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -41,6 +43,15 @@ pub(crate) fn plain_redis() -> RedisOptions {
     RedisOptions {
         append_only: false,
         extra: Vec::new(),
+    }
+}
+
+/// A server that has on its disk what it has acknowledged. With `everysec` one whose disk is slow keeps
+/// acknowledged writes back for a moment, and a SIGKILL in that moment would lose them.
+pub(crate) fn durable_redis() -> RedisOptions {
+    RedisOptions {
+        append_only: true,
+        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
     }
 }
 
