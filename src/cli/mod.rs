@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod completions;
 mod config;
+mod costs;
 mod dead;
 mod demo;
 mod failure;
@@ -125,6 +126,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::Command),
     Audit(audit::Args),
+    Costs(costs::Args),
     Rebuild(rebuild::Args),
     Bench(bench::Args),
     #[command(subcommand)]
@@ -331,6 +333,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Obligation(_)
         | Command::Key(_)
         | Command::Audit(_)
+        | Command::Costs(_)
         | Command::Rebuild(_)
         | Command::Bench(_)
         | Command::Freeze(_)
@@ -367,6 +370,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Key(command) => key::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Costs(args) => costs::run(call, args).await,
             Command::Rebuild(args) => rebuild::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,

@@ -13,6 +13,7 @@ mod call;
 mod cluster;
 mod connection;
 mod control;
+mod costs;
 mod dead;
 mod drains;
 mod durability;
@@ -31,6 +32,7 @@ mod keys;
 mod listing;
 mod many;
 mod obligations;
+mod owed;
 mod pages;
 mod prune;
 mod queues;
@@ -68,6 +70,7 @@ pub use attempts::{
 pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use control::{Control, Order};
+pub use costs::{CostEntry, ProviderSpend, SubmissionCost};
 pub use dead::{DeadFilter, DeadLetter, DeadPage};
 pub use drains::{DrainOrder, WorkerDrain};
 pub use durability::{Durability, DurabilityOptions};
@@ -83,6 +86,7 @@ pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal,
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use listing::{JobIndex, JobPage};
 pub use obligations::ObligationView;
+pub use owed::{Closing, Owed, OwedOutcome};
 pub use pages::{Place, Sorting};
 pub use queues::{Halt, QueueAct, QueueView};
 pub use redrive::{
