@@ -356,7 +356,9 @@ async fn promise_06_the_ledger_holds_every_submission_exactly_once_whatever_is_s
             want.insert((job.job.to_string(), submission), micros);
             for _ in 0..times {
                 match way {
-                    0 => drop(settle_for(&at, &job, micros).await),
+                    0 => {
+                        settle_for(&at, &job, micros).await;
+                    }
                     1 => drop(fail_for(&at, &job, &ends(FailureClass::UserInput), micros).await),
                     2 => drop(fail_for(&at, &job, &again(0), micros).await),
                     3 => {
