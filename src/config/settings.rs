@@ -38,6 +38,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How often the books are checked.
     pub audit: Audit,
+    /// What providers' work costs us.
+    pub costs: Costs,
     /// How a worker works.
     pub worker: Worker,
     /// When a job is tried again.
@@ -234,6 +236,20 @@ pub struct Journal {
 pub struct Audit {
     /// Between two looks at the books, ms; 0 = never.
     pub every_ms: u64,
+}
+
+/// `[costs]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Costs {
+    /// What a credit is worth, USD micros; 0 = not said.
+    pub credit_usd_micros: u64,
+    /// Days that booked costs are kept in the store.
+    pub retention_days: u64,
+    /// Between two looks for obligations that are due, ms.
+    pub poll_ms: u64,
+    /// Looks at obligations under way in one process.
+    pub looks: u32,
 }
 
 /// `[worker]`

@@ -9,6 +9,8 @@
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `spent`: what a submission has cost us, as far as its line knows;
+//! - `obligations`: follows what providers may still be doing to its end, and books what it cost;
 //! - `courier`, `told`: post what waits in the outboxes of endpoints, and what each message says;
 //! - `books`: openings of the journal, its trimming, and the log of acts.
 
@@ -21,11 +23,13 @@ mod handover;
 mod heartbeat;
 mod identity;
 mod intent;
+mod obligations;
 mod outputs;
 mod patience;
 mod pool;
 mod pulse;
 mod running;
+mod spent;
 mod steps;
 mod submission;
 mod supervise;
@@ -47,6 +51,7 @@ use tokio_util::task::TaskTracker;
 pub use courier::{Courier, CourierOptions};
 pub use handover::Drained;
 pub use intent::LeftOpen;
+pub use obligations::{ObligationWatch, WatchOptions};
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
 pub use steps::{StepHook, StepPhase, StepPoint};
 

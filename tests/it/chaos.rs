@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use meterline::dev::redis::{PrivateRedis, RedisOptions};
+use meterline::dev::redis::PrivateRedis;
 use meterline::domain::ids::JobId;
 use rand::Rng;
 use rustix::process::Signal;
@@ -21,13 +21,7 @@ const OPEN_MAX: usize = 30;
 const SLOTS: &str = "image=6,video=6,audio=4,training=2";
 
 fn durable() -> PrivateRedis {
-    // With `everysec` a server whose disk is slow keeps acknowledged writes back for a moment, and a
-    // SIGKILL in that moment would lose them.
-    let options = RedisOptions {
-        append_only: true,
-        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
-    };
-    PrivateRedis::start(options).expect("a private Redis")
+    PrivateRedis::start(durable_redis()).expect("a private Redis")
 }
 
 /// How many workers to kill: 20, or what `scripts/chaos --kills N` asks for.

@@ -37,7 +37,7 @@ enum Event {
     Cancel(&'static str),
     /// Its worker is told to leave once this does.
     Leave(&'static str),
-    /// All connections to the store break just before it is settled.
+    /// The store is killed just before the job is settled, and is back once the worker waits for it.
     StoreAway,
 }
 
@@ -108,8 +108,10 @@ struct Deaths {
     planned: Mutex<BTreeMap<JobId, Point>>,
     seen: Mutex<BTreeMap<JobId, Vec<Point>>>,
     dead: watch::Sender<BTreeSet<JobId>>,
-    /// Whose connections break before the first settlement.
-    breaks: Option<Raw>,
+    /// The server that is killed before the first settlement.
+    server: Option<Mutex<PrivateRedis>>,
+    /// It is back.
+    back: Notify,
 }
 
 impl Deaths {
@@ -139,13 +141,25 @@ impl Deaths {
             });
             std::future::pending::<()>().await;
         }
-        if let Some(raw) = self
-            .breaks
-            .as_ref()
-            .filter(|_| here == ("settle", StepPhase::Before, 1))
-        {
-            let _: i64 = raw.run(&["CLIENT", "KILL", "TYPE", "normal"]).await;
+        match here {
+            ("settle", StepPhase::Before, 1) => self.on_server(|server| server.kill()),
+            ("wait_for_store", StepPhase::Before, 1) => self.mend(),
+            _ => {}
         }
+    }
+
+    fn on_server(
+        &self,
+        act: impl Fn(&mut PrivateRedis) -> Result<(), meterline::dev::redis::Error>,
+    ) {
+        if let Some(server) = &self.server {
+            act(&mut server.lock().expect("the server")).expect("it obeys");
+        }
+    }
+
+    fn mend(&self) {
+        self.on_server(PrivateRedis::restart);
+        self.back.notify_one();
     }
 
     /// All that were to die have.
@@ -215,26 +229,20 @@ struct Scene {
     kind: Kind,
     rig: Rig,
     deaths: Arc<Deaths>,
-    _server: Option<PrivateRedis>,
 }
 
 impl Scene {
     async fn new(kind: &Kind) -> Self {
         let own = kind.event == Event::StoreAway;
-        let server = own.then(|| PrivateRedis::start(plain_redis()).expect("a private Redis"));
+        let server = own.then(|| PrivateRedis::start(durable_redis()).expect("a private Redis"));
         let url = server.as_ref().map_or_else(fresh_url, PrivateRedis::url);
-        let breaks = match &server {
-            Some(server) => Some(Raw::open(&server.url()).await),
-            None => None,
-        };
         Self {
             rig: Rig::timed(url, kind.submission_ms).await,
             kind: kind.clone(),
             deaths: Arc::new(Deaths {
-                breaks,
+                server: server.map(Mutex::new),
                 ..Deaths::default()
             }),
-            _server: server,
         }
     }
 
@@ -291,7 +299,11 @@ impl Scene {
                 scene.rig.seen(&jobs[0], "deferred", 1).await;
                 Some(scene.rig.worker(None))
             }
-            Event::Nothing | Event::Cancel(_) | Event::StoreAway => None,
+            Event::StoreAway => {
+                scene.deaths.back.notified().await;
+                None
+            }
+            Event::Nothing | Event::Cancel(_) => None,
         };
         let view = scene.rig.ended(&jobs[0]).await;
         assert_eq!(
@@ -329,6 +341,8 @@ impl Scene {
             panic!("{kind:?}: never reached: {:?}", scene.deaths.missing());
         }
         drop(doomed);
+        // Where the worker died before it came to wait, nobody has brought the store back.
+        scene.deaths.mend();
         let heir = scene.rig.worker_with(None, slots);
         for (n, (job, point)) in jobs.iter().zip(points).enumerate() {
             let view = scene.rig.ended(job).await;
@@ -379,6 +393,16 @@ impl Scene {
             .iter()
             .filter(|line| endings.contains(&line.event.as_str()));
         assert_eq!(ended.count(), 1, "{what}");
+        let costs = self.rig.store.costs(job.partition(), "-", 10_000).await;
+        let mut costs = costs.expect("costs");
+        costs.retain(|entry| entry.job == job.as_str());
+        let succeeded = costs.iter().filter(|entry| entry.outcome == "succeeded");
+        let paid_for = usize::from(state == "succeeded");
+        assert_eq!(succeeded.count(), paid_for, "{what}: {costs:?}");
+        let mut booked: Vec<u32> = costs.iter().map(|entry| entry.submission).collect();
+        booked.sort_unstable();
+        booked.dedup();
+        assert_eq!(booked.len(), costs.len(), "{what}: booked once: {costs:?}");
         let obligations = self.rig.store.obligations().await.expect("obligations");
         let mut mine = obligations.iter().filter(|o| o.job == *job);
         match (state, class) {
@@ -427,7 +451,7 @@ async fn promise_07_a_worker_that_dies_at_any_point_of_any_run_is_taken_over_fro
         tokio::spawn(async move {
             let points = Scene::watch(&kind).await;
             if kind.event == Event::StoreAway {
-                // A house each: a connection that one job breaks is mended for the others.
+                // A house each: the store that is killed for one is away for all.
                 let alone: Vec<_> = points
                     .iter()
                     .map(|point| {

@@ -26,6 +26,7 @@ fn runtime() -> tokio::runtime::Runtime {
 /// Operations that each of the tests compares at least; `scripts/explore` asks for more.
 const OPERATIONS: usize = 3_400;
 
+#[expect(clippy::disallowed_methods, reason = "no setting of the program")]
 fn operations() -> usize {
     let asked = std::env::var("METERLINE_OPERATIONS").ok();
     asked.map_or(OPERATIONS, |text| {

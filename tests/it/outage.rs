@@ -1,19 +1,13 @@
 //! The store goes away and comes back.
 
-use meterline::dev::redis::{PrivateRedis, RedisOptions};
+use meterline::dev::redis::PrivateRedis;
 use serde_json::json;
 
 use crate::support::rig::Rig;
 use crate::support::*;
 
 fn durable() -> PrivateRedis {
-    // With `everysec` a server whose disk is slow keeps acknowledged writes back for a moment, and a
-    // SIGKILL in that moment would lose them.
-    let options = RedisOptions {
-        append_only: true,
-        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
-    };
-    PrivateRedis::start(options).expect("a private Redis")
+    PrivateRedis::start(durable_redis()).expect("a private Redis")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,11 +194,7 @@ async fn scripts_that_the_server_forgot_are_sent_again_unseen() {
 
 #[tokio::test]
 async fn promise_10_what_was_accepted_is_there_after_the_server_was_killed() {
-    let mut server = PrivateRedis::start(RedisOptions {
-        append_only: true,
-        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
-    })
-    .expect("a private Redis");
+    let mut server = PrivateRedis::start(durable_redis()).expect("a private Redis");
     let store = open(&server, 85).await;
     let acme = funded(&store, "acme", 50).await;
     let job = job_for(&store, &acme, 10);

@@ -91,7 +91,7 @@ enum How {
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let store = house.store().await?;
     match command {
         Command::Prepare(PrepareArgs {}) => Load::new(store, ACCOUNTS, 0)?.fund(0).await?,

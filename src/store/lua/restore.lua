@@ -62,7 +62,8 @@ elseif step == 'operations' then
   end
 elseif step == 'jobs' then
   for i = 4, #ARGV, 7 do
-    local job = redis.call('EXISTS', key('job', ARGV[i])) == 1 and not before('j:' .. ARGV[i]) -- guard: restore_job_once
+    local job = redis.call('EXISTS', key('job', ARGV[i])) == 1
+    if job and before('j:' .. ARGV[i]) then job = false end -- guard: restore_job_once
     local row = job and redis.call('HMGET', key('job', ARGV[i]), 'queue', 'hold_ucr', 'account', 'stream', 'entry')
     if row and ARGV[i + 1] == 'keep' then
       local counted = counts_of(part)[row[1]] or { 0, 0 }

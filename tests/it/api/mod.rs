@@ -3,6 +3,8 @@
 mod connections;
 mod docs;
 mod events;
+mod house;
+mod forms;
 mod jobs;
 mod keys;
 mod money;

@@ -6,6 +6,7 @@ pub(crate) mod dump;
 pub(crate) mod files;
 pub(crate) mod lossy;
 mod money;
+mod placed;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;
@@ -32,6 +33,7 @@ use meterline::store::{
 
 pub(crate) use attempt::*;
 pub(crate) use money::*;
+pub(crate) use placed::misplaced;
 pub(crate) use raw::{Raw, key};
 
 static REDIS: LazyLock<PrivateRedis> =
@@ -43,6 +45,15 @@ pub(crate) fn plain_redis() -> RedisOptions {
     RedisOptions {
         append_only: false,
         extra: Vec::new(),
+    }
+}
+
+/// A server that has on its disk what it has acknowledged. With `everysec` one whose disk is slow keeps
+/// acknowledged writes back for a moment, and a SIGKILL in that moment would lose them.
+pub(crate) fn durable_redis() -> RedisOptions {
+    RedisOptions {
+        append_only: true,
+        extra: vec!["--appendfsync".to_owned(), "always".to_owned()],
     }
 }
 
