@@ -3,8 +3,8 @@
 mod connections;
 mod docs;
 mod events;
-mod house;
 mod forms;
+mod house;
 mod jobs;
 mod keys;
 mod money;
