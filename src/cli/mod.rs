@@ -75,7 +75,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
-    /// Where the store is: redis://, rediss:// or redis+unix:///path
+    /// Where the store is: redis://, rediss://, redis+unix:///path or redis+cluster://host:port,host:port
     #[arg(
         long,
         global = true,

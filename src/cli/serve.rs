@@ -302,8 +302,10 @@ fn outputs(settings: &Settings) -> Result<Outputs, Failure> {
 }
 
 async fn warn_of_the_server(store: &Store) -> Result<(), Failure> {
-    for warning in store.server_report().await?.warnings() {
-        tracing::warn!("{warning}");
+    for (server, report) in store.server_reports().await? {
+        for warning in report.warnings() {
+            tracing::warn!(server, "{warning}");
+        }
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ pub struct Redis {
     pub connect_timeout_ms: u64,
     /// Longest wait for one answer, ms.
     pub response_timeout_ms: u64,
-    /// Connections of one process.
+    /// Connections of one process to each server.
     pub pool_size: usize,
 }
 

@@ -1,7 +1,7 @@
 //! A private cluster: masters on loopback ports, replicas where they are asked for, gone with the test.
 
 use std::net::TcpListener;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use meterline::dev::redis::PrivateRedis;
@@ -25,7 +25,7 @@ static OURS: LazyLock<Option<PrivateCluster>> = LazyLock::new(|| {
 pub(crate) fn ours_emptied() -> Option<String> {
     let cluster = OURS.as_ref()?;
     for node in &cluster.nodes {
-        let _: String = node.ask(&["FLUSHALL", "SYNC"]);
+        let _: i64 = node.ask(&["EVAL", super::raw::FORGET, "0"]);
     }
     Some(cluster.url())
 }
@@ -213,36 +213,45 @@ impl PrivateCluster {
         self.nodes.iter().position(owns).expect("somebody has it")
     }
 
-    /// Moves the slot of a key from one master to another, key by key, `count` of them at a time. `between`
-    /// is called after each step with the number of keys that are still to move.
-    pub(crate) fn move_slot(
-        &self,
-        key: &str,
-        (from, to): (usize, usize),
-        count: usize,
-        mut between: impl FnMut(usize),
-    ) {
-        let (from, to) = (&self.nodes[from], &self.nodes[to]);
+    /// Begins to move the slot of a key from its master to another.
+    pub(crate) fn begin_move(&self, key: &str, to: usize) -> Move<'_> {
+        let (from, to) = (&self.nodes[self.owner_of(key)], &self.nodes[to]);
         let slot = from.ask::<u16>(&["CLUSTER", "KEYSLOT", key]).to_string();
-        let setslot = ["CLUSTER", "SETSLOT", &slot];
-        let _: String = to.ask(&[&setslot[..], &["IMPORTING", &from.id]].concat());
-        let _: String = from.ask(&[&setslot[..], &["MIGRATING", &to.id]].concat());
-        let (port, count) = (to.port.to_string(), count.to_string());
-        loop {
-            let left: usize = from.ask(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
-            between(left);
-            let keys: Vec<String> = from.ask(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
-            if keys.is_empty() {
-                break;
-            }
-            let mut call = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "10000", "KEYS"];
-            call.extend(keys.iter().map(String::as_str));
-            let _: String = from.ask(&call);
-        }
-        let _: String = to.ask(&[&setslot[..], &["NODE", &to.id]].concat());
-        let _: String = from.ask(&[&setslot[..], &["NODE", &to.id]].concat());
+        let moving = Move { from, to, slot };
+        moving.set(to, &["IMPORTING", &from.id]);
+        moving.set(from, &["MIGRATING", &to.id]);
+        moving
     }
 }
 
-/// A cluster that several threads of a test use.
-pub(crate) type Shared = Arc<PrivateCluster>;
+/// A slot on its way from one master to another.
+pub(crate) struct Move<'a> {
+    from: &'a ClusterNode,
+    to: &'a ClusterNode,
+    slot: String,
+}
+
+impl Move<'_> {
+    fn set(&self, node: &ClusterNode, how: &[&str]) {
+        let _: String = node.ask(&[&["CLUSTER", "SETSLOT", &self.slot], how].concat());
+    }
+
+    /// Moves so many keys; how many are still to go.
+    pub(crate) fn step(&self, count: usize) -> usize {
+        let (port, count) = (self.to.port.to_string(), count.to_string());
+        let words = ["CLUSTER", "GETKEYSINSLOT", &self.slot, &count];
+        let keys: Vec<String> = self.from.ask(&words);
+        if !keys.is_empty() {
+            let mut call = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "10000", "KEYS"];
+            call.extend(keys.iter().map(String::as_str));
+            let _: String = self.from.ask(&call);
+        }
+        self.from.ask(&["CLUSTER", "COUNTKEYSINSLOT", &self.slot])
+    }
+
+    /// The other has it from now on.
+    pub(crate) fn finish(self) {
+        self.set(self.to, &["NODE", &self.to.id]);
+        self.set(self.from, &["NODE", &self.to.id]);
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use meterline::domain::ids::AccountId;
 use redis::AsyncConnectionConfig;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use sha1::{Digest, Sha1};
 
 /// One hash over every key and value of a database.
@@ -25,10 +25,27 @@ pub(super) const DIGEST: &str = "local names, all = redis.call('KEYS', '*'), ''
     end
     return all";
 
+/// Takes every key away.
+pub(super) const FORGET: &str =
+    "for _, name in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', name) end return 1";
+
 /// A plain connection to the database a store lives in, or to each node of its cluster.
 #[derive(Clone)]
 pub(crate) struct Raw {
     connections: Vec<MultiplexedConnection>,
+}
+
+/// Asks the node that has a key, also while its slot is on the way there.
+async fn on<T: redis::FromRedisValue>(node: &MultiplexedConnection, words: &[&str]) -> T {
+    let mut ask = redis::pipe();
+    // A server that is no node of a cluster refuses it, and goes on.
+    ask.cmd("ASKING").ignore();
+    ask.cmd(words[0]).arg(&words[1..]);
+    let mut connection = node.clone();
+    let asked = connection.req_packed_commands(&ask, 0, 2).await;
+    let answer = asked.expect(words[0]).into_iter().nth(1);
+    let answer = answer.expect("an answer").extract_error().expect(words[0]);
+    redis::from_redis_value(answer).expect(words[0])
 }
 
 /// A key of the only partition that tests have.
@@ -99,15 +116,18 @@ impl Raw {
     pub(crate) async fn dump(&self) -> BTreeMap<String, (i64, Vec<u8>)> {
         let mut all = BTreeMap::new();
         let keys: Vec<Vec<String>> = self.of_all(&["KEYS", "*"]).await;
-        for name in keys.into_iter().flatten() {
-            let ends_at: i64 = self.run(&["PEXPIRETIME", &name]).await;
-            let kind: String = self.run(&["TYPE", &name]).await;
+        let nodes = self.connections.iter().zip(keys);
+        for (node, name) in
+            nodes.flat_map(|(node, keys)| keys.into_iter().map(move |key| (node, key)))
+        {
+            let ends_at: i64 = on(node, &["PEXPIRETIME", &name]).await;
+            let kind: String = on(node, &["TYPE", &name]).await;
             // Looking into a large hash may move its fields about: only their order changes.
             let value: Vec<u8> = if kind == "hash" {
-                let fields: BTreeMap<String, Vec<u8>> = self.run(&["HGETALL", &name]).await;
+                let fields: BTreeMap<String, Vec<u8>> = on(node, &["HGETALL", &name]).await;
                 format!("{fields:?}").into_bytes()
             } else {
-                self.run(&["DUMP", &name]).await
+                on(node, &["DUMP", &name]).await
             };
             all.insert(name, (ends_at, value));
         }
@@ -116,8 +136,7 @@ impl Raw {
 
     /// Takes every key away: for tests that use a database of their own server again.
     pub(crate) async fn forget_all(&self) {
-        let script = "for _, name in ipairs(redis.call('KEYS', '*')) do redis.call('DEL', name) end return 1";
-        let _: Vec<i64> = self.of_all(&["EVAL", script, "0"]).await;
+        let _: Vec<i64> = self.of_all(&["EVAL", FORGET, "0"]).await;
     }
 
     /// One hash over every key and value: much quicker than a dump, but it does not say what differs.
