@@ -122,7 +122,6 @@ fn promises_01_to_05_hold_whatever_fails_and_when() {
     };
     let deep = Budget {
         failures: 2,
-        cancels: 1,
         echoes: 1,
         price_rises: 1,
         ..CALM
@@ -158,10 +157,8 @@ fn promise_11_after_lost_writes_only_the_fence_the_sweep_and_the_ends_act() {
     };
     let deep = Budget {
         fail_overs: 1,
-        echoes: 2,
+        echoes: 1,
         deaths: 1,
-        failures: 1,
-        cancels: 1,
         ..CALM
     };
     explore(

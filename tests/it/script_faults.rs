@@ -15,7 +15,7 @@ use crate::support::tap::{READS, Way, noun, scripts};
 const EXACT_MAX: u64 = 1 << 53;
 
 /// Modules that are about something else than the store, live by real time, or would start this one again.
-const NO_SCENARIOS: [&str; 42] = [
+const NO_SCENARIOS: [&str; 43] = [
     "api",
     "catalogue",
     "chaos",
@@ -28,6 +28,7 @@ const NO_SCENARIOS: [&str; 42] = [
     "crash_points",
     "differential",
     "explore",
+    "failover",
     "handover",
     "handover_restart",
     "history",
@@ -77,22 +78,22 @@ const NOT_THESE: [&str; 12] = [
 ];
 
 /// What no scenario of these modules can bring about: a reply, or a whole script ("").
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 2] = [
     // Between an expired key's last reading and the note of its use.
     ("key_used", "unknown_key"),
-    // They run beside a real Postgres, in `history` and `rebuild`.
+    // It runs beside a real Postgres, in `history`.
     ("history", ""),
-    ("restore", ""),
 ];
 
 /// What the commands that write do to a key: its type.
-const WRITES: [(&str, &str); 24] = [
+const WRITES: [(&str, &str); 25] = [
     ("UNLINK", ""),
     ("APPEND", "string"),
     ("DEL", ""),
     ("HDEL", "hash"),
     ("HINCRBY", "hash"),
     ("HSET", "hash"),
+    ("HSETNX", "hash"),
     ("PEXPIRE", ""),
     ("SADD", "set"),
     ("SET", "string"),
@@ -238,8 +239,9 @@ fn is_write(call: &[String]) -> bool {
 /// journal.
 #[test]
 fn a_script_that_books_writes_its_journal_first() {
-    // These work through items, and write of their own before the first.
-    let by_items = |script: &str| ["claim", "reap", "tick"].contains(&script);
+    // These work through items, and write of their own before the first; a restoration puts an account in
+    // its place before it opens its books there, and nobody else can book meanwhile.
+    let by_items = |script: &str| ["claim", "reap", "tick", "restore"].contains(&script);
     let mut booked = BTreeSet::new();
     for way in WAYS
         .iter()
@@ -286,6 +288,51 @@ fn behind_the_first_write_no_call_can_meet_another_type() {
     for (noun, kinds) in types {
         assert!(kinds.len() <= 1, "{noun} is written as {kinds:?}");
     }
+}
+
+/// `HINCRBY` fails on what is no whole number, `ZADD` on a score that is none, `XADD` on an id that is neither
+/// the next one nor given: all scripts together write nothing else there.
+#[test]
+fn behind_the_first_write_no_call_can_meet_what_is_no_number() {
+    let writes = |name: &'static str| {
+        let calls = WAYS.iter().flat_map(|way| &way.calls);
+        calls.filter(move |call| call[1] == name)
+    };
+    let counted: BTreeSet<(&str, &str)> = writes("HINCRBY")
+        .map(|call| (noun(&call[2]), call[3].as_str()))
+        .collect();
+    for call in writes("HSET") {
+        for pair in call[3..].chunks(2) {
+            let is_counted = counted.contains(&(noun(&call[2]), pair[0].as_str()));
+            assert!(!is_counted || pair[1].parse::<i64>().is_ok(), "{call:?}");
+        }
+    }
+    for call in writes("HINCRBY") {
+        assert!(call[4].parse::<i64>().is_ok(), "{call:?}");
+    }
+    for call in writes("ZADD") {
+        let options = ["NX", "XX", "GT", "LT", "CH"];
+        let scores = call[3..]
+            .iter()
+            .filter(|word| !options.contains(&word.as_str()));
+        let are_numbers = scores.step_by(2).all(|score| score.parse::<f64>().is_ok());
+        assert!(are_numbers, "{call:?}");
+    }
+    for call in writes("XADD") {
+        let id = call[3..].iter().find(|word| !is_trim(word));
+        let id = id.map_or("", String::as_str);
+        let is_given = id.split_once('-').is_some_and(|(ms, seq)| {
+            let is_number = |text: &str| text.parse::<u64>().is_ok();
+            is_number(ms) && (seq == "*" || is_number(seq))
+        });
+        assert!(id == "*" || is_given, "{call:?}");
+    }
+    assert!(counted.len() > 3, "{counted:?}");
+}
+
+/// The words of `XADD` in front of an entry's id: `MAXLEN ~ 10000`.
+fn is_trim(word: &str) -> bool {
+    ["MAXLEN", "NOMKSTREAM", "~", "="].contains(&word) || word.parse::<u64>().is_ok()
 }
 
 #[test]

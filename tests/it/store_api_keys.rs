@@ -1,9 +1,11 @@
 //! API keys and tokens in the store: taken while they live, rotated with an overlap, ended at once, never
 //! readable.
 
-use meterline::store::{ApiSecret, KeyKind, KeyScope, NewKey, RevokeOutcome, RotateOutcome};
+use meterline::dev::redis::PrivateRedis;
+use meterline::store::{ApiSecret, KeyKind, KeyScope, NewKey, RevokeOutcome, RotateOutcome, Store};
 
-use crate::support::{T0, key, options, store, store_and_raw};
+use crate::support::front::Front;
+use crate::support::{Raw, T0, key, options, plain_redis, store, store_and_raw};
 
 fn new_key(ttl_ms: u64) -> NewKey {
     NewKey {
@@ -112,4 +114,41 @@ async fn no_secret_stands_in_the_store_and_uses_are_noted_seldom() {
         !fields.iter().any(|value| value.contains(hidden)),
         "{fields:?}"
     );
+}
+
+/// A request that is looked at late meets the note of a later one, and a key that is gone.
+#[tokio::test]
+async fn a_use_is_noted_once_a_minute_and_of_no_key_that_is_gone_whenever_the_note_arrives() {
+    let server = PrivateRedis::start(plain_redis()).expect("a Redis");
+    let store = Store::open(&server.url(), options()).await.unwrap();
+    let raw = Raw::open(&server.url()).await;
+    let secret = ApiSecret::new(KeyKind::Key);
+    let here = key("apikey", secret.id());
+    let (early, late) = (store.at(T0), T0 + 5);
+    early.create_key(&secret, &new_key(0)).await.unwrap();
+    for is_gone in [false, true] {
+        let front = Front::of(&server).await;
+        let delayed = Store::open(&front.url(), options()).await.unwrap();
+        front.let_through(0);
+        let asking = async {
+            let found = delayed.at(late).authenticate(&secret).await;
+            assert!(
+                found.unwrap().is_some(),
+                "it was there when it was looked for"
+            );
+        };
+        let meanwhile = async {
+            front.stuck().await;
+            if is_gone {
+                raw.run::<i64>(&["DEL", &here]).await;
+            } else {
+                early.authenticate(&secret).await.unwrap();
+            }
+            front.release();
+        };
+        tokio::join!(asking, meanwhile);
+        let used: Option<u64> = raw.run(&["HGET", &here, "used_at"]).await;
+        assert_eq!(used, (!is_gone).then_some(T0));
+        raw.run::<i64>(&["HDEL", &here, "used_at"]).await;
+    }
 }

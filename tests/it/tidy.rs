@@ -203,6 +203,15 @@ fn every_script_has_its_header_its_line_and_its_size() {
             "{}: {lines} lines",
             path.display()
         );
+        for line in text.lines().filter(|line| line.contains("-- guard: ")) {
+            let words = line.trim_start();
+            let goes_alone = !words.starts_with("local ") && !words.starts_with("--");
+            let place = path.display();
+            assert!(
+                goes_alone,
+                "{place}: scripts/mutate-lua cannot take it out: {line}"
+            );
+        }
         if library {
             continue;
         }

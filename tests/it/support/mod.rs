@@ -4,6 +4,7 @@ mod attempt;
 pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod files;
+pub(crate) mod front;
 pub(crate) mod lossy;
 mod money;
 mod placed;

@@ -167,7 +167,8 @@ impl PrivatePostgres {
             if self.is_ready() {
                 return;
             }
-            // Nothing announces that a socket is served: look again soon.
+            // Nothing announces that a socket is served, nor that a killed server's processes are gone: look
+            // again soon, and leave the processor to them meanwhile.
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!(
@@ -279,6 +280,7 @@ pub(crate) async fn await_level(store: &Store, url: &SecretString) {
             began.elapsed() < Duration::from_secs(60),
             "history stays behind: {seen:?}"
         );
+        // A look is a new connection and a dozen questions; the projector announces no commit.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

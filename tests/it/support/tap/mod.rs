@@ -6,7 +6,7 @@
 //! way through a script becomes a line of the file.
 
 pub(crate) mod scripts;
-mod wire;
+pub(super) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -262,7 +262,7 @@ impl Line {
         let before = self.digest().await?;
         let mut injected = 0;
         loop {
-            let reply = self.run(&script.watched, words, injected + 1).await?;
+            let reply = self.run(&script, words, injected + 1).await?;
             let Some(at) = scripts::fault(&reply) else {
                 break; // it came to its end before that call: it writes nothing
             };
@@ -273,7 +273,7 @@ impl Line {
         }
         let problem = (before != self.digest().await?)
             .then(|| format!("{injected} errors before the first write left a trace"));
-        let reply = self.run(&script.watched, words, 0).await?;
+        let reply = self.run(&script, words, 0).await?;
         let Some((calls, reply)) = wire::unwrap(&reply) else {
             return Some(reply); // an error of its own
         };
@@ -294,10 +294,18 @@ impl Line {
         Some(reply)
     }
 
-    async fn run(&mut self, text: &str, words: &[Vec<u8>], stop_at: usize) -> Option<Vec<u8>> {
-        let mut call = vec![b"EVAL".to_vec(), text.as_bytes().to_vec()];
+    /// Runs it by its hash: its text is tens of kilobytes, and is sent only where the server does not know it.
+    async fn run(&mut self, script: &Script, words: &[Vec<u8>], stop_at: usize) -> Option<Vec<u8>> {
+        let hash = script.hash.as_bytes().to_vec();
+        let mut call = vec![b"EVALSHA".to_vec(), hash];
         call.extend(words[2..].iter().cloned());
         call.push(stop_at.to_string().into_bytes());
+        let reply = self.server.ask(&call).await?;
+        if !reply.starts_with(b"-NOSCRIPT") {
+            return Some(reply);
+        }
+        call[0] = b"EVAL".to_vec();
+        call[1] = script.watched.as_bytes().to_vec();
         self.server.ask(&call).await
     }
 

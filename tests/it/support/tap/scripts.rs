@@ -36,8 +36,9 @@ return { cjson.encode(calls), reply }
 #[derive(Clone)]
 pub(crate) struct Script {
     pub(crate) name: String,
-    /// Its text with its calls counted.
+    /// Its text with its calls counted, and the hash that the server knows it by once it has seen it.
     pub(super) watched: String,
+    pub(super) hash: String,
 }
 
 /// Those that clients have loaded, by their hash. Their texts are the ones that were sent.
@@ -64,9 +65,11 @@ impl Scripts {
             .map(|command| format!("{command} = true"))
             .join(", ");
         let prologue = PROLOGUE.replace("READS }", &format!("{reads} }}"));
+        let watched = format!("{shebang}{prologue}{rest}{EPILOGUE}");
         let script = Script {
             name,
-            watched: format!("{shebang}{prologue}{rest}{EPILOGUE}"),
+            hash: hex::encode(Sha1::digest(&watched)),
+            watched,
         };
         let hash = hex::encode(Sha1::digest(&text));
         self.by_hash

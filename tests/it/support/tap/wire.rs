@@ -3,19 +3,19 @@
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 
 /// A connection, as requests and replies.
-pub(super) struct Wire<S> {
+pub(in crate::support) struct Wire<S> {
     stream: BufReader<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(in crate::support) fn new(stream: S) -> Self {
         Self {
             stream: BufReader::new(stream),
         }
     }
 
     /// The words of the next request; nothing where the other side has gone.
-    pub(super) async fn request(&mut self) -> Option<Vec<Vec<u8>>> {
+    pub(in crate::support) async fn request(&mut self) -> Option<Vec<Vec<u8>>> {
         let head = self.line().await?;
         assert_eq!(head[0], b'*', "clients send lists");
         let mut words = Vec::new();
@@ -29,12 +29,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Some(words)
     }
 
-    pub(super) async fn say(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    pub(in crate::support) async fn say(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.get_mut().write_all(bytes).await
     }
 
     /// Sends a request and takes its whole reply as it came.
-    pub(super) async fn ask(&mut self, words: &[Vec<u8>]) -> Option<Vec<u8>> {
+    pub(in crate::support) async fn ask(&mut self, words: &[Vec<u8>]) -> Option<Vec<u8>> {
         let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
         for word in words {
             bytes.extend(format!("${}\r\n", word.len()).into_bytes());
