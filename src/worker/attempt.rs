@@ -15,6 +15,7 @@ use super::grip::{Grip, Hold};
 use super::intent::Submission;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
+use super::place::Place;
 use super::steps::Steps;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
@@ -78,6 +79,7 @@ pub(super) struct Attempt<'a> {
     pub(super) payload: Payload,
     pub(super) steps: Steps,
     asked_at: Instant,
+    place: Place,
     /// Whether another worker could go on with it now.
     pub(super) grip: Grip,
     /// The provider's handle as soon as there is one: whoever stops this attempt cancels with it.
@@ -92,6 +94,7 @@ impl<'a> Attempt<'a> {
         job: ClaimedJob,
         asked_at: Instant,
         payload: Payload,
+        place: Place,
     ) -> Self {
         let steps = Steps::new(job.job.clone(), house.hook.clone());
         let grip = Grip::new(match job.stage {
@@ -104,6 +107,7 @@ impl<'a> Attempt<'a> {
             payload,
             steps,
             asked_at,
+            place,
             grip,
             handle: Mutex::new(None),
             spent: Mutex::new(None),
@@ -252,6 +256,7 @@ impl<'a> Attempt<'a> {
 
     async fn settle(&self, record: &ArtifactRecord) -> Result<(), Setback> {
         self.grip.set(Hold::Fast);
+        self.place.leave_slot();
         let flags = record.charge.flags;
         let words = [
             ("unmeasured", flags.unmeasured),
