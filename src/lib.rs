@@ -12,10 +12,11 @@
 //!   │
 //! api, dev                    HTTP; a private Redis, a simulated provider, the demo
 //!   │
-//! worker, ledger, producer    run jobs; audit the books; turn requests into jobs
+//! worker, ledger, producer,   run jobs; audit the books; turn requests into jobs;
+//! client                      ask a server over HTTP
 //!   │
 //! provider, media, store,     talk to providers; fetch and measure outputs; Redis;
-//! webhook                     sign and post what happened
+//! webhook, wire               sign and post what happened; what the API's requests and answers are
 //!   │
 //! domain, guard               the rules, as plain values and functions; what may be dialled
 //! ```
@@ -33,6 +34,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dev;
 pub mod domain;
@@ -44,4 +46,5 @@ pub mod provider;
 pub mod store;
 pub mod telemetry;
 pub mod webhook;
+pub mod wire;
 pub mod worker;

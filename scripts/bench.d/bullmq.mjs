@@ -1,5 +1,6 @@
 // BullMQ as a peer: `enqueue N single|par|bulk`, `rate R SECONDS`, `work SLOTS`. A job's data are its
-// time of submission and 600 bytes; a finished job appends its age in microseconds to the file OUT.
+// time of submission and 600 bytes. A finished job appends two ages in microseconds to the file OUT: when its
+// slot ran, and when the server had it as completed.
 import { openSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -41,13 +42,18 @@ async function pace(queue, rate, seconds) {
 
 if (command === 'work') {
   const out = openSync(process.env.OUT, 'a');
-  const age = Buffer.alloc(8);
+  const ages = Buffer.alloc(16);
   const run = async (job) => {
+    const startedUs = nowUs();
     if (job.data.sleep_ms) await sleep(job.data.sleep_ms);
-    age.writeDoubleLE(nowUs() - job.data.ts);
-    writeSync(out, age);
+    return startedUs;
   };
   const worker = new Worker('bench', run, { connection, concurrency: Number(first) });
+  worker.on('completed', (job, startedUs) => {
+    ages.writeDoubleLE(startedUs - job.data.ts);
+    ages.writeDoubleLE(nowUs() - job.data.ts, 8);
+    writeSync(out, ages);
+  });
   worker.on('error', (error) => console.error(String(error)));
 } else {
   const queue = new Queue('bench', { connection });

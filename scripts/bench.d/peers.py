@@ -2,12 +2,13 @@
 """Runs Meterline, BullMQ and bare scripts in turns, each on a private Redis of its own, and compares them.
 
 A queue is a command with `enqueue N bulk`, `rate R SECONDS` and `work SLOTS`; each job that it has finished
-appends 8 bytes to a file. What counts is taken from outside: the file, and the counters of the server. The
+appends 16 bytes to a file: how old it was when its slot ran, and when it was settled. What counts is taken from outside: the file, and the counters of the server. The
 speed of a shared machine moves from minute to minute: only ratios within one round are printed."""
 import argparse, json, os, pathlib, shutil, signal, socket, statistics, struct, subprocess, sys, tempfile, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 PAYLOAD = 'p' * 600
+AGES_BYTES = 16
 
 
 class Redis:
@@ -108,11 +109,11 @@ class Queue:
 
             self.finish(redis, out, 'rate', 100, options.rate_seconds)
             await_finished(out, 2 * options.jobs + 100 * options.rate_seconds, worker)
-            ages = pathlib.Path(out).read_bytes()[16 * options.jobs:]
-            ages = sorted(struct.unpack(f'<{len(ages) // 8}d', ages))
+            starts, ends = ages_in(pathlib.Path(out).read_bytes()[2 * options.jobs * AGES_BYTES:])
             return {'enqueue_cpu_us': enqueue_us, 'work_cpu_us': work_us, 'lifecycle_cpu_us': enqueue_us + work_us,
                     'both_per_s': both_per_s, 'both_cpu_us': both_us,
-                    'latency_p50_ms': ages[len(ages) // 2] / 1e3, 'latency_p99_ms': ages[len(ages) * 99 // 100] / 1e3}
+                    'start_p50_ms': part_of(starts, 50), 'start_p99_ms': part_of(starts, 99),
+                    'latency_p50_ms': part_of(ends, 50), 'latency_p99_ms': part_of(ends, 99)}
         finally:
             if worker:
                 worker.send_signal(signal.SIGTERM)
@@ -124,9 +125,19 @@ class Queue:
             redis.stop()
 
 
+def ages_in(records):
+    """From submission to slot and to settlement, in us, each sorted."""
+    ages = struct.unpack(f'<{len(records) // 8}d', records)
+    return sorted(ages[0::2]), sorted(ages[1::2])
+
+
+def part_of(sorted_us, percent):
+    return sorted_us[len(sorted_us) * percent // 100] / 1e3
+
+
 def await_finished(out, jobs, worker):
     deadline = time.time() + 300
-    while not os.path.exists(out) or os.path.getsize(out) // 8 < jobs:
+    while not os.path.exists(out) or os.path.getsize(out) // AGES_BYTES < jobs:
         if worker.poll() is not None or time.time() > deadline:
             sys.exit('a worker ended, or did not finish its jobs')
         time.sleep(0.02)
@@ -177,6 +188,7 @@ def ratios(rounds):
     return {
         'both_at_once_vs_bullmq': middle(lambda one: one['meterline']['both_per_s'] / one['bullmq']['both_per_s']),
         'redis_cpu_per_job_vs_bullmq': middle(lambda one: one['meterline']['lifecycle_cpu_us'] / one['bullmq']['lifecycle_cpu_us']),
+        'start_p50_vs_bullmq': middle(lambda one: one['meterline']['start_p50_ms'] / one['bullmq']['start_p50_ms']),
         'latency_p50_vs_bullmq': middle(lambda one: one['meterline']['latency_p50_ms'] / one['bullmq']['latency_p50_ms']),
         'lifecycles_per_redis_cpu_s_vs_ceiling': middle(lambda one: one['ceiling']['lifecycle_cpu_us'] / one['meterline']['lifecycle_cpu_us']),
     }

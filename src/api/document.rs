@@ -51,7 +51,8 @@ pub(super) struct Document {
 
 impl Document {
     pub(super) fn of(document: &utoipa::openapi::OpenApi) -> Self {
-        let value = serde_json::to_value(document).unwrap_or_default();
+        let mut value = serde_json::to_value(document).unwrap_or_default();
+        complete(&mut value);
         let mut scopes = HashMap::new();
         for (path, item) in value["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
@@ -75,6 +76,63 @@ impl Document {
         };
         let found = self.scopes.get(&(method.clone(), path.to_owned()));
         found.map(Vec::as_slice)
+    }
+}
+
+/// What is the same of every operation: with a key, it can find the server or its store in trouble; what
+/// a response is has to be said, also where its status says it all.
+fn complete(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (_, item) in paths {
+        let operations = item.as_object_mut().into_iter().flatten();
+        for (_, operation) in operations {
+            let refused = operation["responses"]["4XX"].clone();
+            // What stands in an address or a header can be missing, and is never null.
+            let parameters = operation
+                .get_mut("parameters")
+                .and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                let Some(kind) = parameter.pointer_mut("/schema/type") else {
+                    continue;
+                };
+                let given = kind.as_array().and_then(|types| {
+                    let given = types.iter().find(|one| *one != "null");
+                    given.cloned()
+                });
+                if let Some(given) = given {
+                    *kind = given;
+                }
+            }
+            // A body that can be left out is left out, and not null.
+            let schema = "/requestBody/content/application~1json/schema";
+            if let Some(schema) = operation.pointer_mut(schema) {
+                let all = schema["oneOf"].as_array();
+                let given = all.and_then(|all| all.iter().find(|one| one.get("$ref").is_some()));
+                if let Some(given) = given.cloned() {
+                    *schema = given;
+                }
+            }
+            let responses = operation["responses"].as_object_mut();
+            let Some(responses) = responses else { continue };
+            if refused.is_object() {
+                responses.entry("5XX").or_insert(refused);
+            }
+            for (status, response) in responses {
+                let said = match status.as_str() {
+                    "201" => "It is made; or was before, where `Idempotent-Replayed` says so",
+                    "202" => "It goes on in the background",
+                    "5XX" => "The server or its store is in trouble; `type` says which",
+                    refused if refused.starts_with('4') => "Refused; `type` says why",
+                    _ => "Done",
+                };
+                if let Some(response) = response.as_object_mut() {
+                    let description = response.entry("description").or_insert(Value::Null);
+                    if description.as_str().is_none_or(str::is_empty) {
+                        *description = said.into();
+                    }
+                }
+            }
+        }
     }
 }
 

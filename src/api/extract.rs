@@ -14,6 +14,7 @@ use super::House;
 use super::gate::{Caller, Turn};
 use super::problem::{Kind, Problem};
 use crate::domain::ids::{AccountId, IdempotencyKey, OperationId};
+use crate::wire::Object;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -51,7 +52,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<House>> for Body<T> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let value: Object<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (path, inner) = (error.path().to_string(), error.inner().to_string());
         let detail = if path == "." {
             inner
@@ -63,7 +64,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     reader
         .end()
         .map_err(|error| Problem::new(Kind::BadRequest, error.to_string()))?;
-    Ok(value)
+    Ok(value.0)
 }
 
 /// The parameters behind the question mark.
@@ -151,7 +152,11 @@ impl Caller {
 
     /// An account out of a path.
     pub(super) fn account_of(&self, text: &str) -> Result<AccountId, Problem> {
-        self.account(Some(text.parse()?))
+        let named: AccountId = text.parse().map_err(|_| {
+            // A text that can be no id is simply not there.
+            Problem::new(Kind::UnknownAccount, format!("there is no account {text}"))
+        })?;
+        self.account(Some(named))
     }
 }
 

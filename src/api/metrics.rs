@@ -8,13 +8,16 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use crate::store::{FeedEvent, QueueView};
+use crate::store::{FeedEvent, ProviderSpend, QueueView};
 
 /// Upper ends of the buckets of request durations, seconds.
 const BUCKETS_S: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
 
+/// Providers that have samples of their own: the dearest.
+pub(super) const PROVIDERS_MAX: usize = 100;
+
 /// Every metric: name, type, help.
-pub(super) const TABLE: [(&str, &str, &str); 17] = [
+pub(super) const TABLE: [(&str, &str, &str); 21] = [
     (
         "meterline_http_request_duration_seconds",
         "histogram",
@@ -92,6 +95,26 @@ pub(super) const TABLE: [(&str, &str, &str); 17] = [
         "Accounts and partitions that stand still.",
     ),
     (
+        "meterline_provider_cost_usd_micros_total",
+        "counter",
+        "What submissions cost us, USD micros, by provider.",
+    ),
+    (
+        "meterline_provider_waste_usd_micros_total",
+        "counter",
+        "What submissions cost us that came to nothing, USD micros, by provider.",
+    ),
+    (
+        "meterline_provider_costed_submissions_total",
+        "counter",
+        "Submissions whose cost is booked, by provider.",
+    ),
+    (
+        "meterline_obligations_open",
+        "gauge",
+        "Submissions that providers may still be working on, and billing, although nobody waits for them.",
+    ),
+    (
         "meterline_store_latency_seconds",
         "gauge",
         "Time of one round trip to the store, at this scrape.",
@@ -126,6 +149,9 @@ pub(super) struct Seen {
     pub(super) frozen: usize,
     /// By partition: whether the last audit found nothing. Partitions that were never audited are left out.
     pub(super) sound: Vec<(u16, bool)>,
+    /// Providers with booked costs; at most [`PROVIDERS_MAX`] are shown.
+    pub(super) spend: Vec<ProviderSpend>,
+    pub(super) obligations: usize,
     pub(super) store_latency: Duration,
     pub(super) under_way: usize,
     pub(super) streams: usize,
@@ -209,6 +235,16 @@ impl Metrics {
                 }
             }
             "meterline_workers" => one("", whole(seen.workers)),
+            "meterline_provider_cost_usd_micros_total" => {
+                by_provider(name, &seen.spend, |spend| spend.cost_usd_micros, text);
+            }
+            "meterline_provider_waste_usd_micros_total" => {
+                by_provider(name, &seen.spend, |spend| spend.waste_usd_micros, text);
+            }
+            "meterline_provider_costed_submissions_total" => {
+                by_provider(name, &seen.spend, |spend| spend.submissions, text);
+            }
+            "meterline_obligations_open" => one("", whole(seen.obligations)),
             "meterline_frozen" => one("", whole(seen.frozen)),
             "meterline_http_requests_under_way" => one("", whole(seen.under_way)),
             "meterline_http_streams_open" => one("", whole(seen.streams)),
@@ -234,6 +270,23 @@ impl Metrics {
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only doubles")]
 fn whole(n: usize) -> f64 {
     n as f64
+}
+
+/// A sample for each provider.
+fn by_provider(
+    name: &str,
+    spend: &[ProviderSpend],
+    value: fn(&ProviderSpend) -> u64,
+    text: &mut String,
+) {
+    for one in spend.iter().take(PROVIDERS_MAX) {
+        let _ = writeln!(
+            text,
+            "{name}{{provider=\"{}\"}} {}",
+            one.provider,
+            value(one)
+        );
+    }
 }
 
 fn counts(name: &str, label: &str, counts: &BTreeMap<String, u64>, text: &mut String) {
@@ -290,6 +343,12 @@ mod tests {
                 ..QueueView::default()
             }],
             sound: vec![(0, true)],
+            spend: vec![ProviderSpend {
+                provider: "sim".to_owned(),
+                submissions: 2,
+                cost_usd_micros: 5_000,
+                waste_usd_micros: 1_000,
+            }],
             ..Seen::default()
         };
         let text = metrics.text(&seen);
@@ -306,6 +365,9 @@ mod tests {
         assert!(text.contains(
             "_bucket{method=\"GET\",route=\"/v1/jobs/{job}\",status=\"ok\",le=\"0.005\"} 1\n"
         ));
+        assert!(
+            text.contains("meterline_provider_waste_usd_micros_total{provider=\"sim\"} 1000\n")
+        );
         assert!(text.contains("meterline_jobs_failed_total{class=\"provider_fault\"} 1\n"));
     }
 }

@@ -85,7 +85,7 @@ struct House {
     /// Places of streams and long polls.
     streams: Arc<Semaphore>,
     replays: Semaphore,
-    runs: routes::dead::Runs,
+    runs: routes::runs::Runs,
     stop: CancellationToken,
 }
 
@@ -156,7 +156,7 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         requests: Arc::new(Semaphore::new(settings.requests_max as usize)),
         streams: Arc::new(Semaphore::new(settings.streams_max as usize)),
         replays: Semaphore::new(REPLAYS_MAX),
-        runs: routes::dead::Runs::default(),
+        runs: routes::runs::Runs::default(),
         store: options.store,
         producer: options.producer,
         rewards: options.rewards,

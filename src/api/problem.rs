@@ -1,10 +1,14 @@
 //! Problems: every answer that is no success, as RFC 9457 has it. One table says each kind's status, its
 //! title and its mend; the pages under `/problems/` and docs/http-api.md say the same.
 
+use std::collections::BTreeMap;
+
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::wire::ProblemBody;
 
 /// Where the page of a problem is, below the server's own address: `type` is this and the kind's word.
 pub(super) const PAGES: &str = "/problems/";
@@ -150,6 +154,9 @@ kinds! {
     /// The account or its partition is frozen.
     Frozen = "frozen", CONFLICT, "The account is frozen",
         "An operator has to clear it: `meterline freeze clear`.";
+    /// Nothing is frozen there.
+    NotFrozen = "not_frozen", CONFLICT, "It is not frozen",
+        "Somebody has cleared it already; GET /v1/freezes lists what stands still.";
     /// The idempotency key was used for something else.
     KeyMismatch = "key_mismatch", CONFLICT, "The idempotency key was used for another request",
         "Send a new key for a new request; `job` is what the key stands for.";
@@ -220,7 +227,7 @@ kinds! {
 pub(super) struct Problem {
     kind: Kind,
     detail: String,
-    more: Map<String, Value>,
+    more: BTreeMap<String, Value>,
     /// Whole seconds after which it is worth a repetition.
     retry_after_s: Option<u64>,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -235,7 +242,7 @@ impl Problem {
         Self {
             kind,
             detail: detail.into(),
-            more: Map::new(),
+            more: BTreeMap::new(),
             retry_after_s,
             headers: Vec::new(),
         }
@@ -264,23 +271,20 @@ impl Problem {
     }
 
     /// The document.
-    pub(super) fn json(&self) -> Value {
-        let mut body = json!({
-            "type": format!("{PAGES}{}", self.kind.word()),
-            "title": self.kind.title(),
-            "status": self.kind.status().as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(body) = body.as_object_mut() {
-            body.extend(self.more.clone());
+    pub(super) fn body(&self) -> ProblemBody {
+        ProblemBody {
+            kind: format!("{PAGES}{}", self.kind.word()),
+            title: self.kind.title().to_owned(),
+            status: self.kind.status().as_u16(),
+            detail: self.detail.clone(),
+            more: self.more.clone(),
         }
-        body
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = self.json().to_string();
+        let body = json!(self.body()).to_string();
         let mut response = (self.kind.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(

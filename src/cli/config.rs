@@ -88,7 +88,7 @@ pub(super) fn providers(house: &House) -> Result<Providers, Failure> {
 }
 
 fn check(call: &Call) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let providers = providers(&house)?;
     let engines = providers
         .names()
@@ -120,7 +120,7 @@ fn check(call: &Call) -> Result<Exit, Failure> {
 }
 
 fn show(call: &Call) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let settings = serde_json::to_value(house.settings())
         .map_err(|error| Failure::new(Kind::Io, format!("failed to write JSON: {error}")))?;
     let mut values = BTreeMap::new();

@@ -7,6 +7,7 @@ mod ls;
 mod preview;
 mod retry;
 mod show;
+mod through;
 mod walk;
 
 use clap::Subcommand;

@@ -172,7 +172,9 @@ async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failur
         }
         ClearOutcome::Mismatch => return Err(mismatch(&act)),
     };
-    let still = still_differs(&store, &act.scope).await?;
+    let still = ledger::still_differs(&store, &act.scope)
+        .await
+        .map_err(|error| Failure::from(error).harmless())?;
     let mut value = frozen_json(&was);
     value["status"] = json!(if replayed { "replayed" } else { "cleared" });
     value["op_id"] = json!(act.operation);
@@ -228,23 +230,6 @@ async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, Fr
         operation,
     };
     Ok((store, act))
-}
-
-/// What an audit of the partition finds now about what is to be cleared, in words.
-async fn still_differs(store: &Store, scope: &Scope) -> Result<Vec<String>, Failure> {
-    let partition = match scope {
-        Scope::Account(account) => account.partition(store.partitions()),
-        Scope::Partition(partition) => *partition,
-    };
-    let report = ledger::audit_partition(store, partition)
-        .await
-        .map_err(|error| Failure::from(error).harmless())?;
-    let about = |difference: &&ledger::Difference| match scope {
-        Scope::Account(account) => difference.account.as_deref() == Some(account.as_str()),
-        Scope::Partition(_) => true,
-    };
-    let found = report.differences.iter().filter(about).take(20);
-    Ok(found.map(ledger::Difference::with_account).collect())
 }
 
 fn repeatable(failure: Failure, act: &FreezeAct) -> Failure {

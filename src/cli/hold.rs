@@ -8,7 +8,7 @@ use super::failure::{Exit, Failure};
 use super::output::{credits, duration, note, rfc3339, rows, table};
 use super::request::span_ms;
 use crate::domain::ids::AccountId;
-use crate::store::{HoldView, Store};
+use crate::store::HoldView;
 
 /// Look at open holds
 #[derive(Debug, Subcommand)]
@@ -34,13 +34,6 @@ pub(super) struct LsArgs {
     limit: usize,
 }
 
-/// The oldest holds that fit, and what all that fit come to.
-struct Found {
-    oldest: Vec<HoldView>,
-    number: u64,
-    held_ucr: i64,
-}
-
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Ls(args) => ls(call, args).await,
@@ -54,8 +47,10 @@ async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
     {
         return Err(Failure::unknown_account(account));
     }
-    let now_ms = store.server_ms().await?;
-    let found = find(&store, &args, now_ms).await?;
+    let older_than_ms = args.older_than.unwrap_or(0);
+    let found = store.oldest_holds(args.account.as_ref(), older_than_ms, args.limit);
+    let found = found.await?;
+    let now_ms = found.now_ms;
     let values: Vec<Value> = found
         .oldest
         .iter()
@@ -70,48 +65,6 @@ async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
-}
-
-/// Goes through all open holds that may fit, a page at a time; twice the limit is in memory at most.
-async fn find(store: &Store, args: &LsArgs, now_ms: u64) -> Result<Found, Failure> {
-    let before_ms = now_ms.saturating_sub(args.older_than.unwrap_or(0));
-    let mut found = Found {
-        oldest: Vec::new(),
-        number: 0,
-        held_ucr: 0,
-    };
-    let account = args.account.as_ref();
-    for partition in 0..store.partitions() {
-        if account.is_some_and(|account| account.partition(store.partitions()) != partition) {
-            continue;
-        }
-        let mut place = None;
-        loop {
-            let page = store.hold_page(partition, account, place.as_ref()).await?;
-            let old = page
-                .holds
-                .into_iter()
-                .filter(|hold| hold.since_ms <= before_ms);
-            for hold in old {
-                found.number += 1;
-                found.held_ucr = found.held_ucr.saturating_add(hold.amount.get());
-                found.oldest.push(hold);
-            }
-            found.keep(args.limit);
-            place = page.next;
-            if place.is_none() {
-                break;
-            }
-        }
-    }
-    Ok(found)
-}
-
-impl Found {
-    fn keep(&mut self, limit: usize) {
-        self.oldest.sort_by_key(|hold| hold.since_ms);
-        self.oldest.truncate(limit);
-    }
 }
 
 fn value(hold: &HoldView, now_ms: u64) -> Value {

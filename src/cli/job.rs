@@ -5,6 +5,7 @@ mod explain;
 mod force_fail;
 mod show;
 mod watch;
+mod watch_server;
 
 use clap::Subcommand;
 

@@ -11,6 +11,8 @@ use crate::domain::job::State;
 use crate::store::{JobFilter, JobView};
 
 /// List jobs, newest first
+///
+/// Through a server and without --account, they are the ones that end next, then those that ended last.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  meterline jobs --account acme --state failed --limit 20")]
 pub(super) struct Args {
@@ -31,18 +33,23 @@ fn state(word: &str) -> Result<State, String> {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    if let Some(account) = &args.account
-        && store.account(account).await?.is_none()
-    {
-        return Err(Failure::unknown_account(account));
-    }
     let filter = JobFilter {
         account: args.account,
         state: args.state,
         limit: args.limit,
     };
-    let found = store.jobs(&filter).await?;
+    let found = match call.server()? {
+        Some(server) => server.jobs(&filter).await?,
+        None => {
+            let store = call.house()?.store().await?;
+            if let Some(account) = &filter.account
+                && store.account(account).await?.is_none()
+            {
+                return Err(Failure::unknown_account(account));
+            }
+            store.jobs(&filter).await?
+        }
+    };
     let values: Vec<Value> = found.iter().map(brief).collect();
     call.out.show(&values, || text(&found))?;
     Ok(Exit::Done)

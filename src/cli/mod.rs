@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod completions;
 mod config;
+mod costs;
 mod dead;
 mod demo;
 mod failure;
@@ -28,6 +29,7 @@ mod quote;
 mod rebuild;
 mod request;
 mod serve;
+mod server;
 mod simulate;
 mod submit;
 mod webhook;
@@ -39,10 +41,10 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::Flag;
+use crate::config::{Flag, environment};
 use crate::telemetry;
 use failure::{EXIT_CODES, Exit, Failure, Kind};
 use house::House;
@@ -73,7 +75,7 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 struct Global {
-    /// Where the store is: redis://, rediss:// or redis+unix:///path
+    /// Where the store is: redis://, rediss://, redis+unix:///path or redis+cluster://host:port,host:port
     #[arg(
         long,
         global = true,
@@ -82,6 +84,9 @@ struct Global {
         hide_env_values = true
     )]
     redis: Option<String>,
+    /// Ask this server over HTTP instead of the store; its key stands in METERLINE_API_KEY
+    #[arg(long, global = true, value_name = "URL", env = server::URL, hide_env_values = true)]
+    url: Option<String>,
     /// Folder with settings that lie over the built-in ones [default: ./config where it exists]
     #[arg(long, global = true, value_name = "DIR", env = "METERLINE_CONFIG")]
     config: Option<PathBuf>,
@@ -121,6 +126,7 @@ enum Command {
     #[command(subcommand)]
     Key(key::Command),
     Audit(audit::Args),
+    Costs(costs::Args),
     Rebuild(rebuild::Args),
     Bench(bench::Args),
     #[command(subcommand)]
@@ -146,13 +152,27 @@ struct Call {
     global: Global,
     /// Where the address of the store was given, for whoever wonders.
     redis_origin: &'static str,
+    /// The server to ask; none where the store itself is asked.
+    url: Option<String>,
     out: Out,
 }
 
 impl Call {
     /// The settings with the flags of every command on top.
+    ///
+    /// # Errors
+    /// A command that comes here works on the store itself: a server that was named is not passed over.
     fn house(&self) -> Result<House, Failure> {
-        self.house_with(Vec::new())
+        match &self.url {
+            None => self.house_with(Vec::new()),
+            Some(url) => {
+                let message = format!(
+                    "this command works on the store itself, not through the server at {url}: \
+                     name the store with --redis URL"
+                );
+                Err(Failure::new(Kind::Usage, message))
+            }
+        }
     }
 
     /// The settings with some more flags on top.
@@ -171,19 +191,14 @@ impl Call {
 /// Runs the command of this process's arguments.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let (cli, redis_origin) = match parse(&arguments) {
+    let (cli, origins) = match parse(&arguments) {
         Ok(parsed) => parsed,
         Err(exit) => return exit.into(),
     };
     // Only a second call in one process fails, and then the first provider stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let out = Out::new(cli.global.output);
-    let call = Call {
-        global: cli.global,
-        redis_origin,
-        out,
-    };
-    let exit = match run(&call, cli.command) {
+    let exit = match asked(cli.global, &origins, out).and_then(|call| run(&call, cli.command)) {
         Ok(exit) => exit,
         Err(failure) => {
             out.failure(&failure);
@@ -193,18 +208,50 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
-/// The command, and where the address of the store was given.
-fn parse(arguments: &[OsString]) -> Result<(Cli, &'static str), Exit> {
+/// Where addresses were given: on the command line, in the environment, not at all.
+struct Origins {
+    redis: Option<ValueSource>,
+    url: Option<ValueSource>,
+}
+
+/// Whom a command asks. What stands on the command line goes above the environment; of the environment the
+/// server goes above the store.
+fn asked(global: Global, origins: &Origins, out: Out) -> Result<Call, Failure> {
+    let typed = |origin: Option<ValueSource>| origin == Some(ValueSource::CommandLine);
+    let url = global.url.clone().filter(|url| !url.is_empty());
+    if typed(origins.redis) && typed(origins.url) {
+        let message = "--redis and --url are two ways to the same store: name one";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    let from_environment = origins.redis == Some(ValueSource::EnvVariable);
+    Ok(Call {
+        redis_origin: if from_environment {
+            REDIS_URL
+        } else {
+            "--redis"
+        },
+        url: url.filter(|_| !typed(origins.redis)),
+        global,
+        out,
+    })
+}
+
+/// The command, and where its addresses were given.
+fn parse(arguments: &[OsString]) -> Result<(Cli, Origins), Exit> {
     let parsed = Cli::command()
         .try_get_matches_from(arguments)
         .and_then(|matches| {
-            let from_environment = matches.value_source("redis") == Some(ValueSource::EnvVariable);
-            let origin = if from_environment {
-                REDIS_URL
-            } else {
-                "--redis"
+            let mut origins = Origins {
+                redis: matches.value_source("redis"),
+                url: matches.value_source("url"),
             };
-            Ok((Cli::from_arg_matches(&matches)?, origin))
+            let mut cli = Cli::from_arg_matches(&matches)?;
+            if has_own_url(&matches) {
+                let mut here = environment().filter(|(name, _)| name == server::URL);
+                cli.global.url = here.next().map(|(_, url)| url);
+                origins.url = Some(ValueSource::EnvVariable);
+            }
+            Ok((cli, origins))
         });
     parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -220,6 +267,18 @@ fn parse(arguments: &[OsString]) -> Result<(Cli, &'static str), Exit> {
             Exit::Usage
         }
     })
+}
+
+/// Whether the command has a `--url` of its own: then that one is not a server's.
+fn has_own_url(matches: &ArgMatches) -> bool {
+    let (mut command, mut matches) = (Cli::command(), matches);
+    while let Some((name, inner)) = matches.subcommand() {
+        let Some(found) = command.find_subcommand(name) else {
+            return false;
+        };
+        (command, matches) = (found.clone(), inner);
+    }
+    command.get_name() != "meterline" && command.get_arguments().any(|one| one.get_id() == "url")
 }
 
 /// Whether a command line (without the program's name) can be understood; what is wrong with it
@@ -274,6 +333,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
         | Command::Obligation(_)
         | Command::Key(_)
         | Command::Audit(_)
+        | Command::Costs(_)
         | Command::Rebuild(_)
         | Command::Bench(_)
         | Command::Freeze(_)
@@ -310,6 +370,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Obligation(command) => obligation::run(call, command).await,
             Command::Key(command) => key::run(call, command).await,
             Command::Audit(args) => audit::run(call, args).await,
+            Command::Costs(args) => costs::run(call, args).await,
             Command::Rebuild(args) => rebuild::run(call, args).await,
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
@@ -356,6 +417,17 @@ mod tests {
                 .for_each(|inner| check(inner, &path));
         }
         check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn the_address_of_an_endpoint_is_no_servers() {
+        let own = |line: &str| {
+            let matches = Cli::command().try_get_matches_from(line.split(' '));
+            has_own_url(&matches.unwrap())
+        };
+        assert!(own("meterline webhook create acme --url https://x"));
+        assert!(!own("meterline account show acme --url https://x"));
+        assert!(!own("meterline --url https://x jobs"));
     }
 
     #[test]

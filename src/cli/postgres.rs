@@ -26,7 +26,7 @@ pub(super) struct MigrateArgs {}
 pub(super) struct CheckArgs {}
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let Some(url) = house.settings().postgres.address() else {
         let message = "there is no Postgres: set postgres.url (METERLINE__POSTGRES__URL)";
         return Err(Failure::new(Kind::Usage, message));

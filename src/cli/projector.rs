@@ -70,6 +70,7 @@ pub(super) async fn hold_trimming(house: &House, store: &Store) -> Result<(), Fa
     if house.settings().postgres.address().is_some() {
         for partition in 0..store.partitions() {
             store.note_history(partition, 0).await?;
+            store.note_costs(partition, "0-0").await?;
         }
     }
     Ok(())

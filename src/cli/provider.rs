@@ -42,7 +42,7 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let providers = config::providers(&house)?;
     match command {
         Command::Ls(LsArgs {}) => {

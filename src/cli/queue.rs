@@ -82,6 +82,13 @@ async fn views(house: &House, store: &Store) -> Result<Vec<QueueView>, Failure> 
 }
 
 async fn act(call: &Call, act: QueueAct, args: ActArgs) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        let halted = server.halt(&args.queue, act.as_str(), &args.reason).await?;
+        let lines = server.queues().await?;
+        let view = lines.into_iter().map(|line| line.view);
+        let view = view.into_iter().find(|view| view.queue == args.queue);
+        return show_act(call, &args.queue, view.as_ref(), halted.changed);
+    }
     let house = call.house()?;
     let store = house.store().await?;
     let known = views(&house, &store).await?;
@@ -102,16 +109,25 @@ async fn act(call: &Call, act: QueueAct, args: ActArgs) -> Result<Exit, Failure>
     })?;
     let known = views(&house, &store).await?;
     let view = known.into_iter().find(|view| view.queue == args.queue);
-    let state = view.as_ref().map(state).unwrap_or_default();
+    show_act(call, &args.queue, view.as_ref(), changed)
+}
+
+fn show_act(
+    call: &Call,
+    queue: &str,
+    view: Option<&QueueView>,
+    changed: u16,
+) -> Result<Exit, Failure> {
+    let state = view.map(state).unwrap_or_default();
     let value = json!({
-        "queue": args.queue,
+        "queue": queue,
         "state": state,
         "changed": changed > 0,
         "partitions_changed": changed,
     });
     call.out.show(&value, || {
         let already = if changed == 0 { " already" } else { "" };
-        format!("queue {} is{already} {state}", args.queue)
+        format!("queue {queue} is{already} {state}")
     })?;
     Ok(Exit::Done)
 }
@@ -144,23 +160,43 @@ fn slots(workers: &[WorkerView], queue: &str) -> u64 {
 }
 
 async fn ls(call: &Call) -> Result<Exit, Failure> {
-    let house = call.house()?;
-    let store = house.store().await?;
-    let workers = store.workers().await?;
-    let lines: Vec<(QueueView, u64)> = views(&house, &store)
-        .await?
-        .into_iter()
-        .map(|view| {
-            let slots = slots(&workers, &view.queue);
-            (view, slots)
-        })
-        .collect();
-    let values: Vec<Value> = lines.iter().map(|(view, n)| as_json(view, *n)).collect();
+    let lines = match call.server()? {
+        Some(server) => server.queues().await?,
+        None => {
+            let house = call.house()?;
+            let store = house.store().await?;
+            let workers = store.workers().await?;
+            let views = views(&house, &store).await?.into_iter();
+            let line = |view: QueueView| QueueLine {
+                slots: slots(&workers, &view.queue),
+                starts: view.start_waits_ms.len(),
+                start_p50_ms: view.start_wait_ms(50),
+                start_p95_ms: view.start_wait_ms(95),
+                view,
+            };
+            views.map(line).collect()
+        }
+    };
+    let values: Vec<Value> = lines.iter().map(as_json).collect();
     call.out.show(&values, || text(&lines))?;
     Ok(Exit::Done)
 }
 
-fn as_json(view: &QueueView, slots: u64) -> Value {
+/// A queue as it is listed.
+pub(super) struct QueueLine {
+    pub(super) view: QueueView,
+    /// Of the workers that live and are not about to leave.
+    pub(super) slots: u64,
+    /// Recent starts.
+    pub(super) starts: usize,
+    /// The wait that half of them did not pass, ms.
+    pub(super) start_p50_ms: Option<u64>,
+    /// The same of 95 of 100, ms.
+    pub(super) start_p95_ms: Option<u64>,
+}
+
+fn as_json(line: &QueueLine) -> Value {
+    let view = &line.view;
     json!({
         "queue": view.queue,
         "state": state(view),
@@ -173,11 +209,11 @@ fn as_json(view: &QueueView, slots: u64) -> Value {
         "scheduled": view.scheduled(),
         "running": view.running,
         "open": view.open,
-        "slots": slots,
+        "slots": line.slots,
         "oldest_ms": view.oldest_ms,
-        "starts": view.start_waits_ms.len(),
-        "start_p50_ms": view.start_wait_ms(50),
-        "start_p95_ms": view.start_wait_ms(95),
+        "starts": line.starts,
+        "start_p50_ms": line.start_p50_ms,
+        "start_p95_ms": line.start_p95_ms,
         "held_ucr": view.held_ucr,
     })
 }
@@ -195,7 +231,7 @@ fn since(halt: &Halt) -> Option<String> {
     i64::try_from(halt.at_ms).ok().and_then(rfc3339)
 }
 
-fn text(lines: &[(QueueView, u64)]) -> String {
+fn text(lines: &[QueueLine]) -> String {
     let mut queues = table(&[
         "queue",
         "state",
@@ -208,23 +244,24 @@ fn text(lines: &[(QueueView, u64)]) -> String {
         "p95",
         "held",
     ]);
-    for (view, slots) in lines {
-        let wait = |percent| view.start_wait_ms(percent).map(duration);
+    for line in lines {
+        let view = &line.view;
+        let wait = |ms: Option<u64>| ms.map(duration).unwrap_or_default();
         queues.add_row([
             view.queue.clone(),
             state(view),
             view.waiting().to_string(),
             view.oldest_ms.map(duration).unwrap_or_default(),
             view.running.to_string(),
-            slots.to_string(),
+            line.slots.to_string(),
             view.open.to_string(),
-            wait(50).unwrap_or_default(),
-            wait(95).unwrap_or_default(),
+            wait(line.start_p50_ms),
+            wait(line.start_p95_ms),
             credits(view.held_ucr),
         ]);
     }
     let mut text = rows(&queues, "no queues");
-    for (view, _) in lines {
+    for QueueLine { view, .. } in lines {
         for (word, halt) in [("paused", &view.paused), ("draining", &view.draining)] {
             let Some(halt) = halt else { continue };
             let since = since(halt).unwrap_or_default();

@@ -24,32 +24,26 @@ pub(super) struct RequestArgs {
 }
 
 impl RequestArgs {
+    /// The tool, which has to be named.
+    pub(super) fn tool(&self) -> Result<String, Failure> {
+        let missing = || Failure::new(Kind::Usage, "--tool NAME is missing");
+        self.tool.clone().ok_or_else(missing)
+    }
+
     /// The request as the producer takes it. Values are read by the types the catalogue gives them.
     pub(super) fn asking(
         self,
         account: AccountId,
         catalogue: &Catalogue,
     ) -> Result<Asking, Failure> {
-        let tool = self
-            .tool
-            .ok_or_else(|| Failure::new(Kind::Usage, "--tool NAME is missing"))?;
+        let tool = self.tool()?;
         let known = catalogue.tool(&tool);
-        let mut params = Map::new();
-        for pair in &self.params {
-            let (name, text) = pair.split_once('=').ok_or_else(|| {
-                Failure::new(Kind::Usage, format!("--param {pair:?} is not NAME=VALUE"))
-            })?;
-            let value = known.map_or_else(
+        let params = params(&self.params, |name, text| {
+            known.map_or_else(
                 || Value::String(text.to_owned()),
                 |tool| tool.parameters.value_from_text(name, text),
-            );
-            if params.insert(name.to_owned(), value).is_some() {
-                return Err(Failure::new(
-                    Kind::Usage,
-                    format!("--param {name} is given twice"),
-                ));
-            }
-        }
+            )
+        })?;
         Ok(Asking {
             account,
             tool,
@@ -57,6 +51,24 @@ impl RequestArgs {
             route: self.route,
         })
     }
+}
+
+/// Parameters out of `NAME=VALUE`, each read as its type asks.
+pub(super) fn params(
+    pairs: &[String],
+    read: impl Fn(&str, &str) -> Value,
+) -> Result<Map<String, Value>, Failure> {
+    let mut params = Map::new();
+    for pair in pairs {
+        let (name, text) = pair.split_once('=').ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("--param {pair:?} is not NAME=VALUE"))
+        })?;
+        if params.insert(name.to_owned(), read(name, text)).is_some() {
+            let message = format!("--param {name} is given twice");
+            return Err(Failure::new(Kind::Usage, message));
+        }
+    }
+    Ok(params)
 }
 
 /// Credits as they are written on a command line, above zero.

@@ -22,7 +22,9 @@ use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
 use crate::store::Store;
 use crate::webhook;
-use crate::worker::{Courier, CourierOptions, Drained, Outputs, Worker, WorkerOptions};
+use crate::worker::{
+    Courier, CourierOptions, Drained, ObligationWatch, Outputs, WatchOptions, Worker, WorkerOptions,
+};
 
 const EXAMPLES: &str = "Examples:
   meterline serve
@@ -120,7 +122,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     };
     let worker = Worker::start(
         store.clone(),
-        providers,
+        providers.clone(),
         outputs,
         worker_options(house.settings()),
         None,
@@ -140,6 +142,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     };
     let mut health_file = None;
     let courier = courier(store.clone(), house.settings());
+    let watch = ObligationWatch::start(store.clone(), providers, watch_options(house.settings()));
     let audit = Audit::start(store, worker.id(), house.settings().audit.every_ms);
     tokio::select! {
         () = worker.claiming() => {
@@ -155,7 +158,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     }
     audit.stop().await;
     history.stop().await;
-    let (exit, ()) = tokio::join!(leave(worker, &mut signals), courier.stop());
+    let (exit, _) = tokio::join!(leave(worker, &mut signals), async {
+        tokio::join!(courier.stop(), watch.stop())
+    });
     drop(health_file);
     Ok(exit)
 }
@@ -245,6 +250,16 @@ fn worker_options(settings: &Settings) -> WorkerOptions {
     }
 }
 
+fn watch_options(settings: &Settings) -> WatchOptions {
+    let costs = &settings.costs;
+    WatchOptions {
+        poll_ms: costs.poll_ms,
+        watch_ms: settings.store.obligation_watch_ms,
+        at_a_time: usize::try_from(costs.looks).unwrap_or(usize::MAX),
+        keep_ms: costs.retention_days * 86_400_000,
+    }
+}
+
 /// Posts what waits in outboxes.
 fn courier(store: Store, settings: &Settings) -> Courier {
     let webhooks = &settings.webhooks;
@@ -287,8 +302,10 @@ fn outputs(settings: &Settings) -> Result<Outputs, Failure> {
 }
 
 async fn warn_of_the_server(store: &Store) -> Result<(), Failure> {
-    for warning in store.server_report().await?.warnings() {
-        tracing::warn!("{warning}");
+    for (server, report) in store.server_reports().await? {
+        for warning in report.warnings() {
+            tracing::warn!(server, "{warning}");
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod line;
+mod remote;
 
 use std::path::PathBuf;
 
@@ -90,9 +91,13 @@ pub(super) async fn run(call: &Call, mut args: Args) -> Result<Exit, Failure> {
     if let Some(path) = args.file.take() {
         return batch::run(call, &path).await;
     }
-    let house = call.house()?;
     let account = args.account.take();
     let account = account.ok_or_else(|| Failure::new(Kind::Usage, "--account is missing"))?;
+    if let Some(server) = call.server()? {
+        let job = remote::job(&server, account, &args).await?;
+        return show(call, &remote::submit(&server, &job, &terms(&args)?).await?);
+    }
+    let house = call.house()?;
     let terms = terms(&args)?;
     let asking = match &args.quote {
         Some(_) => None,
@@ -112,7 +117,11 @@ pub(super) async fn run(call: &Call, mut args: Args) -> Result<Exit, Failure> {
         }
     };
     let accepted = Accepted::from(submitted.map_err(|error| failure(error, &terms))?);
-    call.out.show(&accepted, || {
+    show(call, &accepted)
+}
+
+fn show(call: &Call, accepted: &Accepted) -> Result<Exit, Failure> {
+    call.out.show(accepted, || {
         let verb = if accepted.status == "replayed" {
             "was submitted before"
         } else {

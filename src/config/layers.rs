@@ -9,8 +9,8 @@ use std::fmt;
 use serde::Deserialize;
 
 use super::settings::{
-    Accounts, Api, Audit, Dev, Durability, Journal, Media, Plan, Postgres, Provider, Queue, Redis,
-    Rewards, Settings, Store, Webhooks, Worker,
+    Accounts, Api, Audit, Costs, Dev, Durability, Journal, Media, Plan, Postgres, Provider, Queue,
+    Redis, Rewards, Settings, Store, Webhooks, Worker,
 };
 use crate::domain::problem::{Lines, Place, Problem, join, read_table, take_out, unknown_keys};
 use crate::domain::retry::Policy;
@@ -339,6 +339,7 @@ fn unknown_in(table: &toml::Table) -> Vec<Problem> {
             "store" => unknown_keys::<Store>(section, table),
             "journal" => unknown_keys::<Journal>(section, table),
             "audit" => unknown_keys::<Audit>(section, table),
+            "costs" => unknown_keys::<Costs>(section, table),
             "webhooks" => unknown_keys::<Webhooks>(section, table),
             "durability" => unknown_keys::<Durability>(section, table),
             "accounts" => unknown_keys::<Accounts>(section, table),

@@ -4,11 +4,11 @@
 //! at the start, with both keys and what to do.
 
 use secrecy::ExposeSecret;
-use url::Url;
 
 use super::settings::{Queue, Settings};
 use crate::domain::catalogue::{Clocks, is_name};
 use crate::domain::problem::Problem;
+use crate::store::is_store_url;
 
 /// A year: a longer time in any setting is a slip of the keyboard.
 const TIME_MAX_MS: u64 = 365 * DAY_MS;
@@ -112,6 +112,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         plans: _,
         journal,
         audit,
+        costs,
         worker,
         retry,
         api,
@@ -174,6 +175,15 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         Bound::new("journal.retention_days", journal.retention_days, 1, 3_650),
         Bound::new("journal.acts_days", journal.acts_days, 1, 36_500),
         Bound::new("audit.every_ms", audit.every_ms, 0, TIME_MAX_MS),
+        Bound::new(
+            "costs.credit_usd_micros",
+            costs.credit_usd_micros,
+            0,
+            1_000_000_000,
+        ),
+        Bound::new("costs.retention_days", costs.retention_days, 1, 3_650),
+        Bound::time("costs.poll_ms", costs.poll_ms),
+        Bound::new("costs.looks", costs.looks.into(), 1, 1_000),
         Bound::time("worker.lease_ms", worker.lease_ms),
         Bound::time("worker.heartbeat_ms", worker.heartbeat_ms),
         Bound::time("worker.sweep_ms", worker.sweep_ms),
@@ -243,10 +253,9 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
 }
 
 fn redis_url(settings: &Settings) -> Option<Problem> {
-    let known = ["redis", "rediss", "redis+unix", "unix"];
-    let url = Url::parse(settings.redis.url.expose_secret());
-    let fits = url.is_ok_and(|url| known.contains(&url.scheme()));
-    let message = "must be redis://host:port, rediss://host:port or redis+unix:///path";
+    let fits = is_store_url(settings.redis.url.expose_secret());
+    let message = "must be redis://host:port, rediss://host:port, redis+unix:///path, or for a cluster \
+                   redis+cluster://host:port,host:port (rediss+cluster:// with TLS)";
     (!fits).then(|| Problem::new("redis.url", message))
 }
 

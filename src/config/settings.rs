@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::domain::catalogue::{Clocks, Defaults};
 use crate::domain::retry::Policy;
+use crate::store::url_without_password;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,8 @@ pub struct Settings {
     pub journal: Journal,
     /// How often the books are checked.
     pub audit: Audit,
+    /// What providers' work costs us.
+    pub costs: Costs,
     /// How a worker works.
     pub worker: Worker,
     /// When a job is tried again.
@@ -67,7 +70,7 @@ pub struct Redis {
     pub connect_timeout_ms: u64,
     /// Longest wait for one answer, ms.
     pub response_timeout_ms: u64,
-    /// Connections of one process.
+    /// Connections of one process to each server.
     pub pool_size: usize,
 }
 
@@ -233,6 +236,20 @@ pub struct Journal {
 pub struct Audit {
     /// Between two looks at the books, ms; 0 = never.
     pub every_ms: u64,
+}
+
+/// `[costs]`
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Costs {
+    /// What a credit is worth, USD micros; 0 = not said.
+    pub credit_usd_micros: u64,
+    /// Days that booked costs are kept in the store.
+    pub retention_days: u64,
+    /// Between two looks for obligations that are due, ms.
+    pub poll_ms: u64,
+    /// Looks at obligations under way in one process.
+    pub looks: u32,
 }
 
 /// `[worker]`
@@ -415,13 +432,8 @@ fn without_password<S: Serializer>(url: &SecretString, serializer: S) -> Result<
     if url.expose_secret().is_empty() {
         return serializer.serialize_str("");
     }
-    let Ok(mut url) = Url::parse(url.expose_secret()) else {
-        return serializer.serialize_str("(not a URL)");
-    };
-    if url.password().is_some() && url.set_password(Some("***")).is_err() {
-        return serializer.serialize_str("(hidden)");
-    }
-    serializer.serialize_str(url.as_str())
+    let shown = url_without_password(url.expose_secret());
+    serializer.serialize_str(shown.as_deref().unwrap_or("(not a URL)"))
 }
 
 #[cfg(test)]
@@ -442,6 +454,7 @@ mod tests {
         for url in [
             "redis://user:geheim@host:1/2",
             "rediss://:geheim@host",
+            "redis+cluster://user:geheim@host:1,other:2",
             "geheim",
         ] {
             assert!(!shown(url).contains("geheim"), "{}", shown(url));

@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod catalogue;
+pub mod cost;
 pub mod credits;
 pub mod failure;
 pub mod ids;

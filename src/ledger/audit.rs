@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::books::{Books, Scope};
 use super::compare::Difference;
-use crate::store::{Error, Store};
+use crate::store::{self, Error, Store};
 
 /// How often a partition with differences is looked at before they are reported.
 const LOOKS: u32 = 3;
@@ -63,6 +63,22 @@ pub async fn audit_partitions(
 /// Audits one partition.
 pub async fn audit_partition(store: &Store, partition: u16) -> Result<Report, Error> {
     audit_partitions(store, &[partition], &mut |_, _| {}).await
+}
+
+/// What an audit of the partition finds now about an account or a whole partition, in words, twenty at most:
+/// the continuous audit will freeze it again.
+pub async fn still_differs(house: &Store, scope: &store::Scope) -> Result<Vec<String>, Error> {
+    let partition = match scope {
+        store::Scope::Account(account) => account.partition(house.partitions()),
+        store::Scope::Partition(partition) => *partition,
+    };
+    let report = audit_partition(house, partition).await?;
+    let about = |difference: &&Difference| match scope {
+        store::Scope::Account(account) => difference.account.as_deref() == Some(account.as_str()),
+        store::Scope::Partition(_) => true,
+    };
+    let found = report.differences.iter().filter(about).take(20);
+    Ok(found.map(Difference::with_account).collect())
 }
 
 /// Reads a partition's whole journal and compares everything. What differs is looked at again, and only

@@ -6,6 +6,7 @@
 pub mod audit;
 mod books;
 mod compare;
+pub mod costs;
 mod fold;
 mod moved;
 pub mod postgres;
@@ -13,7 +14,8 @@ pub mod statement;
 mod walk;
 pub mod watch;
 
-pub use audit::{Report, audit, audit_partition, audit_partitions};
+pub use audit::{Report, audit, audit_partition, audit_partitions, still_differs};
 pub use compare::Difference;
+pub use costs::{CostLine, CostsBy, costs_in_store};
 pub use statement::{By, Line, Statement, statement};
 pub use watch::{Round, Watch};

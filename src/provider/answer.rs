@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use url::Url;
 
+use super::cost::Usage;
 use super::handle::Handle;
 use crate::domain::failure::FailureClass;
 
@@ -21,9 +22,23 @@ pub enum Answer {
         /// The length in milliseconds as the provider's JSON has it. Never used for a charge: it
         /// may be the length that was asked, estimated, or input and output together.
         reported_ms: Option<u64>,
+        /// What the answer says about its cost.
+        usage: Usage,
     },
     /// A verdict: this submission will not have an output.
     Failed(Failure),
+}
+
+impl Answer {
+    /// The same, and where it says nothing about its cost, what another answer said.
+    pub(super) fn or_usage(mut self, said: Usage) -> Self {
+        match &mut self {
+            Self::Pending { .. } => {}
+            Self::Succeeded { usage, .. } => *usage = usage.or(said),
+            Self::Failed(failure) => failure.usage = failure.usage.or(said),
+        }
+        self
+    }
 }
 
 /// One output, as it was handed over.
@@ -49,6 +64,8 @@ pub struct Failure {
     pub code: Option<String>,
     /// How long the provider asked us to wait, in milliseconds, already capped.
     pub retry_after_ms: Option<u64>,
+    /// What the answer says about its cost.
+    pub usage: Usage,
 }
 
 /// The result of a submit that was answered.

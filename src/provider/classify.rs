@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Failure;
+use super::cost::Usage;
 use super::pointer::Path;
 use super::predicate::Predicate;
 use super::retry_after;
@@ -114,6 +115,7 @@ impl Errors {
                 message,
                 code,
                 retry_after_ms,
+                usage: Usage::default(),
             },
             by_rule: fitting.is_some(),
         }

@@ -16,6 +16,7 @@ use url::Url;
 use super::answer::{Answer, Failure};
 use super::classify::{Classified, Refusal, clean};
 use super::client::{Call, Client, Reply};
+use super::cost::Usage;
 use super::preset::{Attach, Poll, Preset};
 use super::retry_after;
 use super::verdict::{DurationMeaning, Read, Reading};
@@ -132,6 +133,7 @@ impl Engine {
             json,
             wait_ms: wait_ms(reply),
             errors: &self.preset.errors,
+            cost: self.preset.cost.as_ref(),
         }
     }
 
@@ -156,6 +158,7 @@ pub(super) fn failed(class: FailureClass, message: &str) -> Answer {
         message: clean(message),
         code: None,
         retry_after_ms: None,
+        usage: Usage::default(),
     })
 }
 

@@ -9,6 +9,7 @@ mod cancel;
 mod check;
 mod classify;
 mod client;
+mod cost;
 mod engine;
 mod follow;
 mod handle;
@@ -32,6 +33,7 @@ mod verdict;
 
 pub use answer::{Answer, CancelOutcome, Failure, Output, PollError, SubmitError, Submitted};
 pub use check::problems;
+pub use cost::{Usage, Work};
 pub use engine::Engine;
 pub use handle::Handle;
 pub use health::Standing;

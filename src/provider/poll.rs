@@ -52,7 +52,11 @@ impl Engine {
         match self.read(&reply, &json) {
             Reading::Answer(answer) => Ok(answer),
             Reading::Error(error) => sorted(error),
-            Reading::Finished => self.result(handle, &json, age).await,
+            Reading::Finished => {
+                // The cost may stand in the one answer or in the other.
+                let said = self.reader(&reply, &json).usage();
+                Ok(self.result(handle, &json, age).await?.or_usage(said))
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::auth::Auth;
 use super::classify::Errors;
+use super::cost::CostMap;
 use super::pointer::Path;
 use super::predicate::Predicate;
 use super::template::{Body, UrlTemplate};
@@ -64,6 +65,9 @@ pub(super) struct Preset {
     /// How it is asked whether the provider is up.
     #[serde(default)]
     pub(super) health: Option<Health>,
+    /// What its work costs us.
+    #[serde(default)]
+    pub(super) cost: Option<CostMap>,
 }
 
 /// How a worker goes on with a submission that another worker began.
@@ -309,6 +313,7 @@ impl Preset {
                 .flat_map(|poll| poll.problems(&self.submit)),
         );
         problems.extend(self.result.iter().flat_map(|result| result.problems(self)));
+        problems.extend(self.cost.iter().flat_map(CostMap::problems));
         problems.extend(self.cancel.iter().flat_map(|cancel| cancel.problems(self)));
         problems
     }

@@ -9,6 +9,7 @@ use url::Url;
 use super::answer::{Answer, Output, PollError};
 use super::classify::class_of_status;
 use super::client::{BodyFault, Reply};
+use super::cost::Usage;
 use super::engine::{Engine, failed, wait_ms};
 use super::follow;
 use super::handle::Handle;
@@ -103,6 +104,7 @@ impl Engine {
                 Ok(Answer::Succeeded {
                     outputs,
                     reported_ms: None,
+                    usage: Usage::default(),
                 })
             }
             Err(cause @ BodyFault::TooLarge(_)) => Ok(failed(fault, &cause.to_string())),

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::answer::Answer;
 use super::classify::{Classified, Errors, Refusal};
+use super::cost::{CostMap, Usage};
 use super::outputs::{self, OutputKind, OutputRule};
 use super::pointer::Path;
 use super::predicate::Predicate;
@@ -114,6 +115,7 @@ pub(super) struct Read<'a> {
     pub(super) json: &'a Value,
     pub(super) wait_ms: Option<u64>,
     pub(super) errors: &'a Errors,
+    pub(super) cost: Option<&'a CostMap>,
 }
 
 /// What reading an answer comes to.
@@ -169,6 +171,7 @@ impl AnswerMap {
             Answer::Succeeded {
                 outputs,
                 reported_ms: self.reported_ms(read.json),
+                usage: read.usage(),
             }
         })
     }
@@ -305,6 +308,14 @@ impl Read<'_> {
             json: Some(self.json),
             wait_ms: self.wait_ms,
         };
-        self.errors.failure(seen, (class, message))
+        let mut classified = self.errors.failure(seen, (class, message));
+        classified.failure.usage = self.usage();
+        classified
+    }
+
+    /// What the answer says about its cost.
+    pub(super) fn usage(&self) -> Usage {
+        let usage = self.cost.map(|cost| cost.usage(self.json));
+        usage.unwrap_or_default()
     }
 }

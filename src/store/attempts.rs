@@ -1,9 +1,10 @@
 //! What workers do with a job: claim, defer, hand over; what they say of one and how it is answered (see `steps`).
 
 use super::connection::Line;
+use super::costs::text_of;
 use super::jobs::streams_of;
 use super::reply::Reply;
-use super::{Error, Store, scripts};
+use super::{Error, Store, SubmissionCost, scripts};
 use crate::domain::credits::Ucr;
 use crate::domain::failure::FailureClass;
 use crate::domain::ids::{AccountId, JobId};
@@ -247,7 +248,20 @@ impl Store {
         reason: &str,
         keep: bool,
     ) -> Result<DeferOutcome, Error> {
-        self.put_back(job, token, delay_ms, (reason, keep, false))
+        self.put_back(job, token, delay_ms, (reason, keep, false), None)
+            .await
+    }
+
+    /// [`Store::defer`] without keeping, of a submission that has cost something.
+    pub async fn defer_at_cost(
+        &self,
+        job: &JobId,
+        token: &str,
+        delay_ms: u64,
+        reason: &str,
+        cost: &SubmissionCost,
+    ) -> Result<DeferOutcome, Error> {
+        self.put_back(job, token, delay_ms, (reason, false, false), Some(cost))
             .await
     }
 
@@ -259,7 +273,7 @@ impl Store {
         token: &str,
         keep: bool,
     ) -> Result<DeferOutcome, Error> {
-        self.put_back(job, token, 0, ("handed over", keep, true))
+        self.put_back(job, token, 0, ("handed over", keep, true), None)
             .await
     }
 
@@ -269,6 +283,7 @@ impl Store {
         token: &str,
         delay_ms: u64,
         (reason, keep, ahead): (&str, bool, bool),
+        cost: Option<&SubmissionCost>,
     ) -> Result<DeferOutcome, Error> {
         let flag = |on: bool| if on { "1" } else { "" }.to_owned();
         let keys = self.keys(job.partition())?;
@@ -280,6 +295,7 @@ impl Store {
             reason.to_owned(),
             flag(keep),
             flag(ahead),
+            text_of(cost),
         ];
         let reply = self.run(&scripts::DEFER, &keys, &args).await?;
         match reply.word()?.as_str() {

@@ -1,14 +1,17 @@
-//! Connections: one pool for commands, and connections of their own for blocking reads.
+//! Connections to one server: one pool for commands, and connections of their own for blocking reads.
 //!
 //! All commands of a process share a few multiplexed connections from the pool (see [`Line`]). A
 //! blocking read never happens on a pooled one: it would stall everybody behind it.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, Runtime};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo};
+use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
 use tokio::sync::RwLock;
 
 use super::error::Error;
@@ -36,16 +39,18 @@ pub(super) enum Line {
 type Shared = RwLock<Option<MultiplexedConnection>>;
 
 /// The process's connections to one server.
-pub(super) struct Connections {
+pub(super) struct Node {
     info: ConnectionInfo,
     options: ConnectionOptions,
     pool: Pool,
     words: Shared,
     claims: Shared,
+    /// Unix ms until which the last look at the server's memory stands, and what it said.
+    pub(super) memory_seen: AtomicU64,
 }
 
-impl Connections {
-    pub(super) fn new(url: &str, options: ConnectionOptions) -> Result<Self, Error> {
+impl Node {
+    pub(super) fn new(info: ConnectionInfo, options: ConnectionOptions) -> Result<Self, Error> {
         let unusable = |error: redis::RedisError| {
             Error::Unreachable(format!("the address is not usable: {error}"))
         };
@@ -56,10 +61,7 @@ impl Connections {
             .set_nodelay(true)
             .set_keepalive(keepalive)
             .set_user_timeout(Duration::from_secs(30));
-        let info = url
-            .into_connection_info()
-            .map_err(unusable)?
-            .set_tcp_settings(tcp);
+        let info = info.set_tcp_settings(tcp);
         let connect = Duration::from_millis(options.connect_timeout_ms);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(connect))
@@ -79,7 +81,21 @@ impl Connections {
             pool,
             words: RwLock::new(None),
             claims: RwLock::new(None),
+            memory_seen: AtomicU64::new(0),
         })
+    }
+
+    /// Its address, for people.
+    pub(super) fn name(&self) -> String {
+        self.info.addr().to_string()
+    }
+
+    /// Where it is.
+    pub(super) fn host(&self) -> String {
+        match self.info.addr() {
+            ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host.clone(),
+            _ => String::new(),
+        }
     }
 
     fn line(&self, line: Line) -> &Shared {
@@ -96,25 +112,29 @@ impl Connections {
         if let Some(connection) = line.read().await.as_ref() {
             return Ok(connection.clone());
         }
-        let mut shared = line.write().await;
-        if let Some(connection) = shared.as_ref() {
-            return Ok(connection.clone());
-        }
-        let pooled = self
-            .pool
-            .get()
-            .await
-            .map_err(|e| Error::Unreachable(e.to_string()))?;
-        // Taken out of the pool, which would give the same one to the other line as well.
-        let connection = deadpool_redis::Connection::take(pooled);
-        *shared = Some(connection.clone());
-        Ok(connection)
+        self.connect(line).await
     }
 
-    /// A connection that nobody else uses meanwhile: for a wait, which would stall them. It waits for
-    /// answers as long as its user says.
-    pub(super) async fn apart(&self) -> Result<MultiplexedConnection, Error> {
-        self.dedicated().await
+    fn connect<'a>(
+        &'a self,
+        line: &'a Shared,
+    ) -> BoxFuture<'a, Result<MultiplexedConnection, Error>> {
+        async {
+            let mut shared = line.write().await;
+            if let Some(connection) = shared.as_ref() {
+                return Ok(connection.clone());
+            }
+            let pooled = self
+                .pool
+                .get()
+                .await
+                .map_err(|e| Error::Unreachable(e.to_string()))?;
+            // Taken out of the pool, which would give the same one to the other line as well.
+            let connection = deadpool_redis::Connection::take(pooled);
+            *shared = Some(connection.clone());
+            Ok(connection)
+        }
+        .boxed()
     }
 
     /// Forgets a shared connection after an error on it, so that the next call makes a new one.
@@ -122,16 +142,25 @@ impl Connections {
         *self.line(line).write().await = None;
     }
 
-    /// A connection of its own for blocking reads: no response timeout, since the read itself waits.
-    pub(super) async fn dedicated(&self) -> Result<MultiplexedConnection, Error> {
-        let client = Client::open(self.info.clone())
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_millis(self.options.connect_timeout_ms)))
-            .set_response_timeout(None);
-        client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| Error::Unreachable(error.to_string()))
+    /// A connection that nobody else uses, for what waits: no response timeout, its user says how long.
+    pub(super) fn dedicated(&self) -> BoxFuture<'_, Result<MultiplexedConnection, Error>> {
+        async {
+            let client = Client::open(self.info.clone())
+                .map_err(|error| Error::Unreachable(error.to_string()))?;
+            let connect = Duration::from_millis(self.options.connect_timeout_ms);
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(connect))
+                .set_response_timeout(None);
+            // The greeting has no limit of its own.
+            let greeted = client.get_multiplexed_async_connection_with_config(&config);
+            match tokio::time::timeout(connect, greeted).await {
+                Ok(connection) => connection.map_err(|e| Error::Unreachable(e.to_string())),
+                Err(_) => Err(Error::Unreachable(format!(
+                    "{} does not answer",
+                    self.name()
+                ))),
+            }
+        }
+        .boxed()
     }
 }

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, from_redis_value};
+use redis::from_redis_value;
+use redis::streams::StreamId;
 
+use super::reader::{Cursors, Reader};
 use super::{Error, Store};
+
+/// Messages of each partition in one read.
+const READ_MAX: usize = 100;
 
 /// One message of a partition's control stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,25 +26,29 @@ pub enum Order {
     },
 }
 
-/// Follows the control streams of all partitions from the moment it was made, on a connection of its
+/// Follows the control streams of all partitions from the moment it was made, on connections of its
 /// own. It only wakes: what is to be done stands elsewhere, and is found without it a little later.
 pub struct Control {
-    connection: MultiplexedConnection,
-    /// Stream to its partition and the last entry seen.
-    cursors: BTreeMap<String, (u16, String)>,
+    reader: Reader,
+    /// Each stream's partition.
+    partitions: BTreeMap<String, u16>,
+    /// Each stream's last entry seen.
+    cursors: Cursors,
 }
 
 impl Store {
     /// Listens for orders from now on.
     pub async fn control(&self) -> Result<Control, Error> {
-        let mut cursors = BTreeMap::new();
+        let (mut partitions, mut cursors) = (BTreeMap::new(), Cursors::new());
         for partition in 0..self.partitions() {
             let stream = self.keys(partition)?.part("control");
             let last = self.last_entry(&stream).await?;
-            cursors.insert(stream, (partition, last));
+            partitions.insert(stream.clone(), partition);
+            cursors.insert(stream, last);
         }
         Ok(Control {
-            connection: self.inner.connections.dedicated().await?,
+            reader: Reader::new(self, READ_MAX),
+            partitions,
             cursors,
         })
     }
@@ -50,24 +57,17 @@ impl Store {
 impl Control {
     /// The next orders, each with its partition; empty after `wait_ms` without any.
     pub async fn next(&mut self, wait_ms: usize) -> Result<Vec<(u16, Order)>, Error> {
-        let streams: Vec<&String> = self.cursors.keys().collect();
-        let ids: Vec<&String> = self.cursors.values().map(|(_, id)| id).collect();
-        let options = StreamReadOptions::default()
-            .block(wait_ms.max(1))
-            .count(100);
-        let reply: Option<StreamReadReply> = self
-            .connection
-            .xread_options(&streams, &ids, &options)
-            .await
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
+        let brought = self.reader.next(&self.cursors, wait_ms).await?;
         let mut orders = Vec::new();
-        for stream in reply.into_iter().flat_map(|reply| reply.keys) {
-            let Some((partition, last)) = self.cursors.get_mut(&stream.key) else {
+        for stream in brought.streams {
+            let Some(partition) = self.partitions.get(&stream.key) else {
                 continue;
             };
             for entry in &stream.ids {
                 orders.extend(order(entry).map(|order| (*partition, order)));
-                last.clone_from(&entry.id);
+            }
+            if let Some(last) = stream.ids.last() {
+                self.cursors.insert(stream.key, last.id.clone());
             }
         }
         Ok(orders)

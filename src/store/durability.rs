@@ -1,12 +1,14 @@
 //! How safe a write is before it is called accepted: waiting for a replica, for the disk, or for neither.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 
-use super::connection::Line;
+use super::connection::{Line, Node};
 use super::reply::Reply;
 use super::scripts::{self, Script};
+use super::way::{By, Reached};
 use super::{Error, ServerReport, Store};
 
 /// What an operation waits for before it is called accepted.
@@ -100,37 +102,51 @@ impl Store {
         keys: &[String],
         args: &[&[String]],
     ) -> Result<Reply, Error> {
-        let wait = self.wait_for(wish).await?;
+        if wish == Durability::None {
+            return self.run_on(Line::Words, script, keys, args).await;
+        }
+        let node = self.inner.connections.node_of(&keys[0]).await?;
+        let wait = self.wait_on(&node, wish).await?;
         if wait.is_nothing() {
             return self.run_on(Line::Words, script, keys, args).await;
         }
-        // What is waited for is what this very connection has sent: after a failover it is gone, and the
-        // next server cannot confirm what it has never seen.
-        let mut connection = self.inner.connections.apart().await?;
-        let asked = self.send(&mut connection, script, keys, args);
-        let reply = Reply::new(script.name, self.in_time(0, script.name, asked).await?)?;
-        if reply.says_one_of(&DONE) {
-            self.confirm(&mut connection, keys, wait).await?;
+        let mut way = self.way_to(keys, By::Own);
+        loop {
+            // What is waited for is what this very connection has sent: after a failover it is gone, and the
+            // next server cannot confirm what it has never seen.
+            let mut reached = way.reach().await?;
+            let wait = if Arc::ptr_eq(&reached.node, &node) {
+                wait
+            } else {
+                self.wait_on(&reached.node, wish).await?
+            };
+            let asked = self.send(&mut reached, script, keys, args);
+            let answer = match self.in_time(0, asked).await? {
+                Err(error) if way.goes_on(&error).await => continue,
+                answer => answer.map_err(|error| self.failed(script.name, &error))?,
+            };
+            let reply = Reply::new(script.name, answer)?;
+            if reply.says_one_of(&DONE) {
+                let confirmed = self.confirm(&mut reached, keys, wait).await;
+                confirmed.map_err(it_is_written)?;
+            }
+            return Ok(reply);
         }
-        Ok(reply)
     }
 
-    async fn wait_for(&self, wish: Durability) -> Result<Wait, Error> {
-        if wish == Durability::None {
-            return Ok(Wait::default());
-        }
-        let server = self.server_report().await?;
-        let fsyncs = !server.append_only || self.fsyncs().await?;
+    async fn wait_on(&self, node: &Node, wish: Durability) -> Result<Wait, Error> {
+        let server = self.report_of(node).await?;
+        let fsyncs = !server.append_only || self.fsyncs(node).await?;
         Wait::on(&server, fsyncs, wish)
     }
 
     /// Whether the server brings its append-only file to the disk by itself. One that does not say
     /// (`CONFIG` is often blocked) is taken to.
-    async fn fsyncs(&self) -> Result<bool, Error> {
-        let mut ask = redis::pipe();
-        ask.cmd("CONFIG").arg("GET").arg("appendfsync");
-        match self.read::<(Vec<String>,)>("CONFIG", &ask).await {
-            Ok((pair,)) => Ok(pair.last().is_none_or(|policy| policy != "no")),
+    async fn fsyncs(&self, node: &Node) -> Result<bool, Error> {
+        let mut ask = redis::cmd("CONFIG");
+        ask.arg("GET").arg("appendfsync");
+        match self.read_from::<Vec<String>>(node, &ask, "CONFIG").await {
+            Ok(pair) => Ok(pair.last().is_none_or(|policy| policy != "no")),
             Err(Error::Script { .. }) => Ok(true),
             Err(error) => Err(error),
         }
@@ -140,12 +156,14 @@ impl Store {
     /// written first, behind everything that was written before.
     async fn confirm(
         &self,
-        connection: &mut MultiplexedConnection,
+        reached: &mut Reached,
         keys: &[String],
         wait: Wait,
     ) -> Result<(), Error> {
-        let marked = self.send(connection, &scripts::MARK, &keys[..1], &[]);
-        self.in_time(0, "mark", marked).await?;
+        let marked = self.send(reached, &scripts::MARK, &keys[..1], &[]);
+        let marked = self.in_time(0, marked).await?;
+        marked.map_err(|error| self.failed("mark", &error))?;
+        let connection = &mut reached.connection;
         let limit_ms = self.options().durability.timeout_ms;
         let unconfirmed = |by: &str| {
             Error::Unknown(format!(
@@ -177,8 +195,8 @@ impl Store {
         ask: &redis::Cmd,
     ) -> Result<T, Error> {
         let limit_ms = self.options().durability.timeout_ms;
-        self.in_time(limit_ms, "wait", ask.query_async(connection))
-            .await
+        let waited = self.in_time(limit_ms, ask.query_async(connection)).await?;
+        waited.map_err(|error| self.failed("wait", &error))
     }
 
     /// What is asked on a connection without a limit of its own: an answer that comes later than the
@@ -186,14 +204,21 @@ impl Store {
     async fn in_time<T>(
         &self,
         more_ms: u64,
-        what: &'static str,
         asked: impl Future<Output = redis::RedisResult<T>>,
-    ) -> Result<T, Error> {
+    ) -> Result<redis::RedisResult<T>, Error> {
         let limit_ms = self.options().connection.response_timeout_ms + more_ms;
-        match tokio::time::timeout(Duration::from_millis(limit_ms), asked).await {
-            Ok(answered) => answered.map_err(|error| Error::of(what, &error)),
-            Err(_) => Err(Error::Unknown("the server does not answer".to_owned())),
+        let answered = tokio::time::timeout(Duration::from_millis(limit_ms), asked).await;
+        answered.map_err(|_| Error::Unknown("the server does not answer".to_owned()))
+    }
+}
+
+/// What went wrong behind a write leaves it unconfirmed, never undone.
+fn it_is_written(error: Error) -> Error {
+    match error {
+        Error::Unreachable(text) | Error::Unfit(text) => {
+            Error::Unknown(format!("it is written, but not confirmed: {text}"))
         }
+        error => error,
     }
 }
 

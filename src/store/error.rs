@@ -2,6 +2,8 @@
 
 use redis::RedisError;
 
+use super::way::is_not_local;
+
 /// A call to the store that has no outcome of its own.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -62,9 +64,11 @@ impl Error {
                 | "TRYAGAIN" | "MISCONF",
             ) => Self::Unreachable(error.to_string()),
             // A slot on its way to another node: the script ended at its first command.
-            Some(_) if error.to_string().contains("non local key") => {
-                Self::Unreachable(error.to_string())
-            }
+            Some(_) if is_not_local(error) => Self::Unreachable(error.to_string()),
+            Some("MOVED" | "ASK") => Self::Unfit(
+                "it is a node of a cluster: write redis+cluster:// instead of redis:// in its address"
+                    .to_owned(),
+            ),
             Some(_) => Self::Script {
                 script,
                 message: error.to_string(),

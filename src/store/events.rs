@@ -1,11 +1,13 @@
 //! The events of a partition as they happen.
 
-use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, from_redis_value};
+use redis::from_redis_value;
 
+use super::reader::{Cursors, Reader};
 use super::{Error, Store};
 use crate::domain::ids::JobId;
+
+/// Events in one read.
+const READ_MAX: usize = 100;
 
 /// One thing that happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +26,9 @@ pub struct Event {
 
 /// Follows one partition's events from the moment it was made.
 pub struct EventReader {
-    connection: MultiplexedConnection,
-    stream: String,
-    cursor: String,
+    reader: Reader,
+    /// The stream, and the last entry seen.
+    cursor: Cursors,
 }
 
 impl Store {
@@ -38,11 +40,10 @@ impl Store {
     /// Follows the events of a partition from now on.
     pub async fn follow_partition(&self, partition: u16) -> Result<EventReader, Error> {
         let stream = self.keys(partition)?.part("events");
-        let cursor = self.last_entry(&stream).await?;
+        let last = self.last_entry(&stream).await?;
         Ok(EventReader {
-            connection: self.inner.connections.dedicated().await?,
-            stream,
-            cursor,
+            reader: Reader::new(self, READ_MAX),
+            cursor: Cursors::from([(stream, last)]),
         })
     }
 }
@@ -67,20 +68,14 @@ impl Store {
 impl EventReader {
     /// The next events, in order; empty after `wait_ms` without any.
     pub async fn next(&mut self, wait_ms: usize) -> Result<Vec<Event>, Error> {
-        let options = StreamReadOptions::default()
-            .block(wait_ms.max(1))
-            .count(100);
-        let reply: Option<StreamReadReply> = self
-            .connection
-            .xread_options(&[&self.stream], &[&self.cursor], &options)
-            .await
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
-        let entries = reply
-            .into_iter()
-            .flat_map(|reply| reply.keys)
-            .flat_map(|key| key.ids);
+        let brought = self.reader.next(&self.cursor, wait_ms).await?;
+        let streams = brought.streams.into_iter();
+        let entries = streams.flat_map(|stream| {
+            let key = stream.key;
+            stream.ids.into_iter().map(move |id| (key.clone(), id))
+        });
         let mut events = Vec::new();
-        for entry in entries {
+        for (stream, entry) in entries {
             let text = |field: &str| {
                 let value = entry.map.get(field).cloned().unwrap_or(redis::Value::Nil);
                 from_redis_value::<String>(value).unwrap_or_default()
@@ -92,7 +87,7 @@ impl EventReader {
                 detail: text("d"),
                 at_ms: text("t").parse().unwrap_or(0),
             });
-            self.cursor = entry.id.clone();
+            self.cursor.insert(stream, entry.id.clone());
         }
         Ok(events)
     }

@@ -1,11 +1,13 @@
 //! The events of all partitions as they happen, for one reader of a process, and those of one partition
 //! again from an id on.
 
-use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
-use redis::{AsyncCommands, from_redis_value};
+use std::collections::BTreeMap;
+
+use redis::from_redis_value;
+use redis::streams::StreamId;
 
 use super::events::Event;
+use super::reader::{Cursors, Reader};
 use super::{Error, Store};
 
 /// As many entries a partition's stream has before its front is trimmed: `EVENTS_MAX` of lib/base.lua.
@@ -73,23 +75,25 @@ pub struct EventPage {
 
 /// The one reader of all partitions' events.
 pub struct Feed {
-    connection: MultiplexedConnection,
-    streams: Vec<String>,
-    cursors: Vec<String>,
+    reader: Reader,
+    /// Each stream's partition.
+    partitions: BTreeMap<String, u16>,
+    /// Each stream's last entry seen.
+    cursors: Cursors,
 }
 
 impl Store {
-    /// Follows the events of all partitions from now on, on a connection of its own.
+    /// Follows the events of all partitions from now on, on connections of its own.
     pub async fn feed(&self) -> Result<Feed, Error> {
-        let (mut streams, mut cursors) = (Vec::new(), Vec::new());
+        let (mut partitions, mut cursors) = (BTreeMap::new(), Cursors::new());
         for partition in 0..self.partitions() {
             let stream = self.keys(partition)?.part("events");
-            cursors.push(self.last_entry(&stream).await?);
-            streams.push(stream);
+            cursors.insert(stream.clone(), self.last_entry(&stream).await?);
+            partitions.insert(stream, partition);
         }
         Ok(Feed {
-            connection: self.inner.connections.dedicated().await?,
-            streams,
+            reader: Reader::new(self, READ_MAX),
+            partitions,
             cursors,
         })
     }
@@ -135,29 +139,16 @@ impl Store {
 impl Feed {
     /// The next events, in order within each partition; empty after `wait_ms` without any.
     pub async fn next(&mut self, wait_ms: usize) -> Result<Vec<FeedEvent>, Error> {
-        let options = StreamReadOptions::default()
-            .block(wait_ms.max(1))
-            .count(READ_MAX);
-        let reply: Option<StreamReadReply> = self
-            .connection
-            .xread_options(&self.streams, &self.cursors, &options)
-            .await
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
+        let brought = self.reader.next(&self.cursors, wait_ms).await?;
         let mut events = Vec::new();
-        for stream in reply.into_iter().flat_map(|reply| reply.keys) {
-            let at = self.streams.iter().position(|name| *name == stream.key);
-            let Some((at, partition)) = at.and_then(|at| Some((at, u16::try_from(at).ok()?)))
-            else {
+        for stream in brought.streams {
+            let Some(partition) = self.partitions.get(&stream.key) else {
                 continue;
             };
-            events.extend(
-                stream
-                    .ids
-                    .iter()
-                    .filter_map(|entry| event(partition, entry)),
-            );
+            let entries = stream.ids.iter();
+            events.extend(entries.filter_map(|entry| event(*partition, entry)));
             if let Some(last) = stream.ids.last() {
-                self.cursors[at].clone_from(&last.id);
+                self.cursors.insert(stream.key, last.id.clone());
             }
         }
         Ok(events)

@@ -1,8 +1,7 @@
 //! What a history outside the store needs of it: where each journal ends, the answers that operation ids
 //! got, and a mark that trimming waits for.
 
-use super::connection::Connections;
-use super::{Error, Store, keys, scripts};
+use super::{Error, Store, scripts};
 use crate::domain::ids::AccountId;
 
 /// Where a partition's journal ends.
@@ -63,17 +62,4 @@ impl Store {
         }
         self.read("ops", &ask).await
     }
-}
-
-/// Whether a server holds a store.
-pub(super) async fn has_store(connections: &Connections) -> Result<bool, Error> {
-    let mut connection = connections.get(super::connection::Line::Words).await?;
-    let mut ask = redis::cmd("EXISTS");
-    ask.arg(keys::STORE_META);
-    ask.query_async(&mut connection)
-        .await
-        .map_err(|error| match Error::of("EXISTS", &error) {
-            Error::Unknown(text) => Error::Unreachable(text),
-            other => other,
-        })
 }

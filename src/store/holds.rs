@@ -38,6 +38,19 @@ pub struct HoldPage {
     pub next: Option<Place>,
 }
 
+/// The oldest holds of those that fit, and what all of these come to.
+#[derive(Debug, Default)]
+pub struct OldestHolds {
+    /// The oldest first.
+    pub oldest: Vec<HoldView>,
+    /// How many fit.
+    pub number: u64,
+    /// What they come to, micro-credits.
+    pub held_ucr: i64,
+    /// The store's time when they were looked for, ms since 1970.
+    pub now_ms: u64,
+}
+
 const FIELDS: [&str; 9] = [
     "state",
     "account",
@@ -74,6 +87,42 @@ impl Store {
             holds.extend(hold(row)?);
         }
         Ok(HoldPage { holds, next })
+    }
+
+    /// Goes through all open holds that may fit, a page at a time; a page more than the limit is in memory
+    /// at most.
+    pub async fn oldest_holds(
+        &self,
+        account: Option<&AccountId>,
+        older_than_ms: u64,
+        limit: usize,
+    ) -> Result<OldestHolds, Error> {
+        let now_ms = self.server_ms().await?;
+        let before_ms = now_ms.saturating_sub(older_than_ms);
+        let mut found = OldestHolds {
+            now_ms,
+            ..OldestHolds::default()
+        };
+        let own = account.map(|account| account.partition(self.partitions()));
+        for partition in own.map_or(0..self.partitions(), |own| own..own + 1) {
+            let mut place = None;
+            loop {
+                let page = self.hold_page(partition, account, place.as_ref()).await?;
+                let fits = |hold: &HoldView| hold.since_ms <= before_ms;
+                for hold in page.holds.into_iter().filter(fits) {
+                    found.number += 1;
+                    found.held_ucr = found.held_ucr.saturating_add(hold.amount.get());
+                    found.oldest.push(hold);
+                }
+                found.oldest.sort_by_key(|hold| hold.since_ms);
+                found.oldest.truncate(limit);
+                place = page.next;
+                if place.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -19,7 +19,7 @@ pub struct JournalEntry {
 }
 
 /// The body of an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct JournalBody {
     /// The partition's sequence, without gaps.
     pub seq: u64,

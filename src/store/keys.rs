@@ -31,6 +31,16 @@ fn slot(tag: &str) -> u32 {
     u32::from(crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes())) % SLOTS
 }
 
+/// The slot of a key: that of what stands in its braces.
+pub(super) fn slot_of(key: &str) -> u16 {
+    let tagged = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let tag = tagged.map_or(key, |(tag, _)| if tag.is_empty() { key } else { tag });
+    // Below the number of slots.
+    slot(tag) as u16
+}
+
 fn suffix(n: u32) -> String {
     if n == 0 {
         String::new()
@@ -182,6 +192,18 @@ mod tests {
                 assert_eq!(slot(tag) / share, u32::try_from(n).unwrap(), "{tag}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_lies_in_the_slot_of_its_tag() {
+        // As `CLUSTER KEYSLOT` says.
+        assert_eq!(slot_of("foo"), 12_182);
+        assert_eq!(slot_of("ml:{foo}:part:meta"), 12_182);
+        assert_eq!(slot_of("{}foo"), slot_of("{}foo"));
+        assert_eq!(
+            slot_of(&Keys::new("p03").meta()),
+            slot_of(&Keys::new("p03").part("due"))
+        );
     }
 
     #[test]

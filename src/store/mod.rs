@@ -5,12 +5,15 @@
 
 mod accounts;
 mod acts;
+mod address;
 mod api_keys;
 mod attempts;
 mod audits;
 mod call;
+mod cluster;
 mod connection;
 mod control;
+mod costs;
 mod dead;
 mod drains;
 mod durability;
@@ -29,9 +32,11 @@ mod keys;
 mod listing;
 mod many;
 mod obligations;
+mod owed;
 mod pages;
 mod prune;
 mod queues;
+mod reader;
 mod redrive;
 mod reply;
 mod restore;
@@ -45,10 +50,10 @@ mod upkeep;
 mod usage;
 mod views;
 mod wake;
+mod way;
 mod webhooks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use accounts::{
     AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
@@ -56,6 +61,7 @@ pub use accounts::{
     RefundRequest, Reward, RewardOutcome, StateOutcome, Term, TermOutcome,
 };
 pub use acts::Act;
+pub use address::{is_store_url, url_without_password};
 pub use api_keys::{ApiSecret, KeyKind, KeyScope, KeyView, NewKey, RevokeOutcome, RotateOutcome};
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,
@@ -64,6 +70,7 @@ pub use attempts::{
 pub use audits::{ClockSet, LastAudit};
 pub use connection::ConnectionOptions;
 pub use control::{Control, Order};
+pub use costs::{CostEntry, ProviderSpend, SubmissionCost};
 pub use dead::{DeadFilter, DeadLetter, DeadPage};
 pub use drains::{DrainOrder, WorkerDrain};
 pub use durability::{Durability, DurabilityOptions};
@@ -74,11 +81,12 @@ pub use file::FileRenewal;
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
 pub use heartbeat::HeartbeatOutcome;
 pub use history::JournalHead;
-pub use holds::{HoldPage, HoldView};
+pub use holds::{HoldPage, HoldView, OldestHolds};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
 pub use journal::{JournalBody, JournalEntry, JournalPage, Opening, TrimmedHead};
 pub use listing::{JobIndex, JobPage};
 pub use obligations::ObligationView;
+pub use owed::{Closing, Owed, OwedOutcome};
 pub use pages::{Place, Sorting};
 pub use queues::{Halt, QueueAct, QueueView};
 pub use redrive::{
@@ -98,7 +106,7 @@ pub use webhooks::{
     EndpointCreated, EndpointView, Happened, Redelivered, ReportOutcome, Reported, Sending, Tried,
 };
 
-use connection::Connections;
+use cluster::Connections;
 use gather::Gathers;
 use keys::Keys;
 
@@ -165,8 +173,6 @@ struct Inner {
     partitions: Vec<Keys>,
     gathers: Gathers,
     options: Options,
-    /// Unix ms until which the last look at the server's memory stands, and what it said.
-    memory_seen: AtomicU64,
 }
 
 impl Store {
@@ -178,9 +184,8 @@ impl Store {
 
     /// The same where there is a store already; `None` where the server has none.
     pub async fn open_existing(url: &str, options: Options) -> Result<Option<Self>, Error> {
-        let connections = Connections::new(url, options.connection)?;
-        let there = history::has_store(&connections).await?;
-        if there {
+        let there = Self::unopened(url, options.clone(), "")?;
+        if there.is_one().await? {
             Ok(Some(Self::open(url, options).await?))
         } else {
             Ok(None)
@@ -198,19 +203,31 @@ impl Store {
     /// A handle to a store of these partitions, whether it is one yet or not: nothing is written, and
     /// other processes still find the server empty where it is.
     pub async fn over(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
-        let connections = Connections::new(url, options.connection)?;
-        let store = Self {
+        let store = Self::unopened(url, options, tags)?;
+        for (_, report) in store.server_reports().await? {
+            report.check_version()?;
+        }
+        Ok(store)
+    }
+
+    fn unopened(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
+        Ok(Self {
             inner: Arc::new(Inner {
-                connections,
+                connections: Connections::new(url, options.connection)?,
                 gathers: Gathers::new(tags.split(' ').count()),
                 partitions: tags.split(' ').map(Keys::new).collect(),
                 options,
-                memory_seen: AtomicU64::new(0),
             }),
             now_ms: 0,
-        };
-        store.server_report().await?.check_version()?;
-        Ok(store)
+        })
+    }
+
+    /// Whether the server holds a store.
+    async fn is_one(&self) -> Result<bool, Error> {
+        let mut ask = redis::pipe();
+        ask.cmd("EXISTS").arg(keys::STORE_META);
+        let (there,): (bool,) = self.read("EXISTS", &ask).await?;
+        Ok(there)
     }
 
     fn with_tags(mut self, tags: &str) -> Self {
@@ -271,37 +288,5 @@ impl Store {
                     self.inner.partitions.len()
                 ))
             })
-    }
-
-    /// Whether the server still has room for new jobs, looked at most once a second; an error where
-    /// it could throw keys away.
-    async fn has_memory(&self) -> Result<bool, Error> {
-        let now_ms = server::local_ms();
-        let seen = self.inner.memory_seen.load(Ordering::Relaxed);
-        if seen >> 1 > now_ms {
-            return Ok(seen & 1 == 1);
-        }
-        // One asks and the others go by the last word meanwhile; without any word everybody asks.
-        let asks = (now_ms + 1_000) << 1 | seen & 1;
-        let memory = &self.inner.memory_seen;
-        let relaxed = Ordering::Relaxed;
-        if seen > 0
-            && memory
-                .compare_exchange(seen, asks, relaxed, relaxed)
-                .is_err()
-        {
-            return Ok(seen & 1 == 1);
-        }
-        let looked = self.look_at_memory().await;
-        let word = looked.as_ref().map_or(0, |room| u64::from(*room));
-        let until_ms = if looked.is_ok() { now_ms + 1_000 } else { 0 };
-        memory.store(until_ms << 1 | word, relaxed);
-        looked
-    }
-
-    async fn look_at_memory(&self) -> Result<bool, Error> {
-        let report = self.server_report().await?;
-        report.check_submits()?;
-        Ok(report.has_room(self.inner.options.memory_refuse_percent))
     }
 }

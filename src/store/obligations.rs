@@ -26,6 +26,8 @@ pub struct ObligationView {
     pub why: String,
     /// What was written down of the submission: JSON of its intent and its handle.
     pub work: String,
+    /// How often its provider was asked since.
+    pub looks: u32,
 }
 
 impl ObligationView {
@@ -38,6 +40,7 @@ impl ObligationView {
             opened_at_ms: text("opened_at").parse().ok()?,
             why: text("why").to_owned(),
             work: text("work").to_owned(),
+            looks: text("looks").parse().unwrap_or(0),
             id,
         })
     }
@@ -58,10 +61,10 @@ impl Store {
         for partition in 0..self.partitions() {
             let keys = self.keys(partition)?;
             let index = keys.part("obligations");
-            let last = i64::try_from(limit).map_or(-1, |limit| limit - 1);
+            let last = i64::try_from(limit.max(1)).map_or(-1, |limit| limit - 1);
             let mut ask = redis::pipe();
             ask.cmd("ZCARD").arg(&index);
-            // A limit of 0 asks for the last one, and shows none of it.
+            // A limit of 0 asks for the first one, and shows none of it: ranges that end at -1 hold all.
             ask.cmd("ZRANGE").arg(&index).arg(0).arg(last);
             let (count, ids): (u64, Vec<String>) = self.read("obligations", &ask).await?;
             open += count;

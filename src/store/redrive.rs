@@ -167,7 +167,7 @@ impl Store {
             let foreign = SubmitRefusal::ForeignJob(request.job.clone());
             return Ok(RedriveOutcome::Refused(RedriveRefusal::Submit(foreign)));
         }
-        let reply = match self.check_admission().await {
+        let reply = match self.check_admission(request.job.partition()).await {
             Ok(()) => {
                 let (keys, args) = self.redrive_call(request)?;
                 self.run(&scripts::REDRIVE, &keys, &args).await

@@ -16,6 +16,7 @@ const BATCH: &str = include_str!("lua/lib/batch.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const CREDIT: &str = include_str!("lua/lib/credit.lua");
+const COSTS: &str = include_str!("lua/lib/costs.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
@@ -129,6 +130,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "acts" => source("lib/acts", ACTS),
             "clock" => source("lib/clock", CLOCK),
             "credit" => source("lib/credit", CREDIT),
+            "costs" => source("lib/costs", COSTS),
             "calendar" => source("lib/calendar", CALENDAR),
             "caps" => source("lib/caps", CAPS),
             "operation" => source("lib/operation", OPERATION),
@@ -215,6 +217,9 @@ registry! {
     HOOK_CLAIM = "hook_claim";
     HOOK_REPORT = "hook_report";
     HOOK_REDELIVER = "hook_redeliver";
+    CLAIM_OBLIGATION = "claim_obligation";
+    SETTLE_OBLIGATION = "settle_obligation";
+    TRIM_COSTS = "trim_costs";
     DRAIN_WORKER = "drain_worker";
     LEAVE = "leave";
     KEY_CREATE = "key_create";

@@ -1,7 +1,10 @@
 //! What the server says of itself, and whether it may be trusted with money.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use super::connection::Node;
 use super::{Error, Store};
 
 /// What `INFO` says, as far as it matters here. `CONFIG` is often blocked, so it is not asked.
@@ -110,21 +113,76 @@ impl ServerReport {
 }
 
 impl Store {
-    /// Asks the server about itself.
+    /// Asks the server about itself; in a cluster the one that has the first partition.
     pub async fn server_report(&self) -> Result<ServerReport, Error> {
-        let mut ask = redis::pipe();
-        ask.cmd("INFO");
-        let (info,): (String,) = self.read("INFO", &ask).await?;
+        let node = self.node_of(0).await?;
+        self.report_of(&node).await
+    }
+
+    /// Asks every server that has data about itself; each with its address.
+    pub async fn server_reports(&self) -> Result<Vec<(String, ServerReport)>, Error> {
+        let mut reports = Vec::new();
+        for node in self.inner.connections.all().await? {
+            reports.push((node.name(), self.report_of(&node).await?));
+        }
+        Ok(reports)
+    }
+
+    /// The server that has a partition.
+    async fn node_of(&self, partition: u16) -> Result<Arc<Node>, Error> {
+        if !self.inner.connections.is_cluster {
+            return self.inner.connections.only();
+        }
+        let key = self.keys(partition)?.meta();
+        self.inner.connections.node_of(&key).await
+    }
+
+    /// Asks a server about itself.
+    pub(super) async fn report_of(&self, node: &Node) -> Result<ServerReport, Error> {
+        let info: String = self.read_from(node, &redis::cmd("INFO"), "INFO").await?;
         Ok(ServerReport::from_info(&info))
     }
 
-    /// Refuses new jobs where the server could lose them. Asked at start and after a reconnect.
-    pub(super) async fn check_admission(&self) -> Result<(), Error> {
-        if self.has_memory().await? {
+    /// Refuses new jobs of a partition where its server could lose them, or is full.
+    pub(super) async fn check_admission(&self, partition: u16) -> Result<(), Error> {
+        let node = self.node_of(partition).await?;
+        if self.has_memory(&node).await? {
             Ok(())
         } else {
             Err(Error::Full)
         }
+    }
+
+    /// Whether a server still has room for new jobs, looked at most once a second; an error where
+    /// it could throw keys away.
+    async fn has_memory(&self, node: &Node) -> Result<bool, Error> {
+        let now_ms = local_ms();
+        let relaxed = Ordering::Relaxed;
+        let seen = node.memory_seen.load(relaxed);
+        if seen >> 1 > now_ms {
+            return Ok(seen & 1 == 1);
+        }
+        // One asks and the others go by the last word meanwhile; without any word everybody asks.
+        let asks = (now_ms + 1_000) << 1 | seen & 1;
+        let memory = &node.memory_seen;
+        if seen > 0
+            && memory
+                .compare_exchange(seen, asks, relaxed, relaxed)
+                .is_err()
+        {
+            return Ok(seen & 1 == 1);
+        }
+        let looked = self.look_at_memory(node).await;
+        let word = looked.as_ref().map_or(0, |room| u64::from(*room));
+        let until_ms = if looked.is_ok() { now_ms + 1_000 } else { 0 };
+        memory.store(until_ms << 1 | word, relaxed);
+        looked
+    }
+
+    async fn look_at_memory(&self, node: &Node) -> Result<bool, Error> {
+        let report = self.report_of(node).await?;
+        report.check_submits()?;
+        Ok(report.has_room(self.inner.options.memory_refuse_percent))
     }
 }
 

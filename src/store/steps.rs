@@ -1,11 +1,12 @@
 //! A running job's words: checkpoint, settle, fail; of one job or of many in one call.
 
+use super::costs::text_of;
 use super::gather::Kind;
 use super::many::Item;
 use super::reply::Reply;
 use super::{
     Again, CheckpointOutcome, Durability, Error, FailOutcome, Failing, SettleOutcome, Settlement,
-    Step, Store, scripts,
+    Step, Store, SubmissionCost, scripts,
 };
 use crate::domain::ids::JobId;
 use crate::domain::job::State;
@@ -102,8 +103,23 @@ impl Store {
         token: &str,
         settlement: &Settlement,
     ) -> Result<SettleOutcome, Error> {
+        self.settle_at_cost(job, token, settlement, None).await
+    }
+
+    /// [`Store::settle`], and books what the submission cost us in the same step.
+    pub async fn settle_at_cost(
+        &self,
+        job: &JobId,
+        token: &str,
+        settlement: &Settlement,
+        cost: Option<&SubmissionCost>,
+    ) -> Result<SettleOutcome, Error> {
         let word = Word::new(job, token, settlement.clone());
-        settle_outcome(&self.gathered(Kind::Settle, settle_item(&word)).await?)
+        settle_outcome(
+            &self
+                .gathered(Kind::Settle, settle_item(&word, cost))
+                .await?,
+        )
     }
 
     /// Ends successful jobs with as few calls as they need, each as if it had come alone. The answers
@@ -112,7 +128,7 @@ impl Store {
         &self,
         words: &[Word<Settlement>],
     ) -> Vec<Result<SettleOutcome, Error>> {
-        let items = words.iter().map(settle_item).collect();
+        let items = words.iter().map(|word| settle_item(word, None)).collect();
         let replies = self
             .run_many(
                 self.options().durability.settlements,
@@ -132,14 +148,26 @@ impl Store {
         token: &str,
         failing: &Failing,
     ) -> Result<FailOutcome, Error> {
+        self.fail_at_cost(job, token, failing, None).await
+    }
+
+    /// [`Store::fail`], and books what the submission cost us in the same step; where it has no verdict
+    /// that is done when its obligation is closed.
+    pub async fn fail_at_cost(
+        &self,
+        job: &JobId,
+        token: &str,
+        failing: &Failing,
+        cost: Option<&SubmissionCost>,
+    ) -> Result<FailOutcome, Error> {
         let word = Word::new(job, token, failing.clone());
-        fail_outcome(&self.gathered(Kind::Fail, fail_item(&word)).await?)
+        fail_outcome(&self.gathered(Kind::Fail, fail_item(&word, cost)).await?)
     }
 
     /// Says of submissions that they did not succeed, with as few calls as they need, each as if it had
     /// come alone. The answers are in the order of the words.
     pub async fn fail_many(&self, words: &[Word<Failing>]) -> Vec<Result<FailOutcome, Error>> {
-        let items = words.iter().map(fail_item).collect();
+        let items = words.iter().map(|word| fail_item(word, None)).collect();
         let replies = self
             .run_many(Durability::None, &scripts::FAIL, &[], items)
             .await;
@@ -174,7 +202,7 @@ fn checkpoint_outcome(reply: &Reply) -> Result<CheckpointOutcome, Error> {
 }
 
 /// The arguments of one job, in the order in which `settle.lua` takes them.
-fn settle_item(word: &Word<Settlement>) -> Item {
+fn settle_item(word: &Word<Settlement>, cost: Option<&SubmissionCost>) -> Item {
     let ms = |ms: Option<u64>| ms.map(|ms| ms.to_string()).unwrap_or_default();
     let settlement = &word.what;
     word.item([
@@ -184,6 +212,7 @@ fn settle_item(word: &Word<Settlement>) -> Item {
         ms(settlement.billable_ms),
         settlement.flags.clone(),
         settlement.result.clone(),
+        text_of(cost),
     ])
 }
 
@@ -207,7 +236,7 @@ fn settle_outcome(reply: &Reply) -> Result<SettleOutcome, Error> {
 }
 
 /// The arguments of one job, in the order in which `fail.lua` takes them.
-fn fail_item(word: &Word<Failing>) -> Item {
+fn fail_item(word: &Word<Failing>, cost: Option<&SubmissionCost>) -> Item {
     let failing = &word.what;
     let again = failing.again.unwrap_or(Again {
         delay_ms: 0,
@@ -227,6 +256,7 @@ fn fail_item(word: &Word<Failing>) -> Item {
         again.tries.to_string(),
         again.route.to_string(),
         if failing.has_verdict { "1" } else { "" }.to_owned(),
+        text_of(cost),
     ])
 }
 

@@ -1,5 +1,8 @@
 //! Submissions: credit held and a job queued, both or neither, of one job or of many in one call.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::gather::Kind;
 use super::many::Item;
 use super::reply::Reply;
@@ -17,7 +20,7 @@ impl Store {
         if let Some(refused) = self.refused_unasked(job).await {
             return refused;
         }
-        let reply = match self.check_admission().await {
+        let reply = match self.check_admission(job.job.partition()).await {
             Ok(()) => self.gathered(Kind::Submit, submit_item(job)).await,
             Err(error) => Err(error),
         };
@@ -57,17 +60,31 @@ impl Store {
     }
 
     async fn ask_to_submit(&self, jobs: &[NewJob], asked: &[usize]) -> Vec<Result<Reply, Error>> {
-        if asked.is_empty() {
-            return Vec::new();
+        let mut admitted = BTreeMap::new();
+        for place in asked {
+            let partition = jobs[*place].job.partition();
+            if let Entry::Vacant(entry) = admitted.entry(partition) {
+                entry.insert(self.check_admission(partition).await);
+            }
         }
-        if let Err(error) = self.check_admission().await {
-            return asked.iter().map(|_| Err(error.clone())).collect();
-        }
+        let refused_by = |job: &NewJob| match admitted.get(&job.job.partition()) {
+            Some(Err(error)) => Some(error.clone()),
+            Some(Ok(())) | None => None,
+        };
+        let jobs: Vec<&NewJob> = asked.iter().map(|place| &jobs[*place]).collect();
+        let items = jobs.iter().filter(|job| refused_by(job).is_none());
+        let items: Vec<_> = items.map(|job| submit_item(job)).collect();
         let shared = self.submit_limits();
-        let items = asked.iter().map(|place| submit_item(&jobs[*place]));
         let wish = self.options().durability.submits;
-        self.run_many(wish, &scripts::SUBMIT, &shared, items.collect())
-            .await
+        let asked = self.run_many(wish, &scripts::SUBMIT, &shared, items).await;
+        let mut answers = asked.into_iter();
+        let answer = |job: &&NewJob| match refused_by(job) {
+            Some(error) => Err(error),
+            None => answers
+                .next()
+                .unwrap_or_else(|| Err(scripts::SUBMIT.no_answer())),
+        };
+        jobs.iter().map(answer).collect()
     }
 
     /// The arguments that all submits share, in the order in which `submit.lua` takes them.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Error, Store};
 
-/// The server's counters since its start.
+/// The counters of the servers since their start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServerUsage {
     /// Processor time of the server, all threads, in microseconds.
@@ -41,6 +41,14 @@ impl ServerUsage {
         usage
     }
 
+    fn add(&mut self, other: &Self) {
+        self.cpu_us += other.cpu_us;
+        self.memory_bytes += other.memory_bytes;
+        for (command, calls) in &other.calls {
+            *self.calls.entry(command.clone()).or_default() += calls;
+        }
+    }
+
     /// Calls of every command together.
     pub fn calls_in_all(&self) -> u64 {
         self.calls.values().sum()
@@ -48,12 +56,16 @@ impl ServerUsage {
 }
 
 impl Store {
-    /// What the server has spent so far.
+    /// What the servers have spent so far, all together.
     pub async fn usage(&self) -> Result<ServerUsage, Error> {
-        let mut ask = redis::pipe();
-        ask.cmd("INFO").arg("everything");
-        let (info,): (String,) = self.read("INFO", &ask).await?;
-        Ok(ServerUsage::from_info(&info))
+        let mut ask = redis::cmd("INFO");
+        ask.arg("everything");
+        let mut usage = ServerUsage::default();
+        for node in self.inner.connections.all().await? {
+            let info: String = self.read_from(&node, &ask, "INFO").await?;
+            usage.add(&ServerUsage::from_info(&info));
+        }
+        Ok(usage)
     }
 }
 

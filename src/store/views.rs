@@ -20,7 +20,8 @@ pub struct JobView {
 }
 
 impl JobView {
-    pub(super) fn of(job: JobId, fields: HashMap<String, String>) -> Self {
+    /// A job by the fields of its hash.
+    pub fn of(job: JobId, fields: HashMap<String, String>) -> Self {
         Self {
             job,
             fields,

@@ -1,30 +1,32 @@
-//! Waking up: one blocking read, on a connection of its own, over every stream a worker serves.
+//! Waking up: blocking reads, on connections of their own, over every stream a worker serves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use redis::AsyncCommands;
-use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamReadOptions, StreamReadReply};
+use tokio::time::Instant;
 
+use super::reader::{Cursors, Reader};
 use super::{Error, Store};
+
+/// Entries of each stream that one read takes: any one wakes.
+const READ_MAX: usize = 100;
 
 /// Waits for new entries after the cursors it was given. It only wakes: it never takes a job.
 pub struct Waker {
-    connection: MultiplexedConnection,
-    cursors: BTreeMap<String, String>,
+    reader: Reader,
+    cursors: Cursors,
     /// Which partition each stream belongs to.
     partitions: BTreeMap<String, u16>,
 }
 
 impl Store {
     /// A waker over ready streams; they come with the cursors that claims return.
-    pub async fn ready_waker(&self) -> Result<Waker, Error> {
-        let connection = self.inner.connections.dedicated().await?;
-        Ok(Waker {
-            connection,
-            cursors: BTreeMap::new(),
+    pub fn ready_waker(&self) -> Waker {
+        Waker {
+            reader: Reader::new(self, READ_MAX),
+            cursors: Cursors::new(),
             partitions: BTreeMap::new(),
-        })
+        }
     }
 }
 
@@ -33,36 +35,45 @@ impl Waker {
     /// again, however long nobody had a slot for it.
     pub fn seen(&mut self, partition: u16, cursors: Vec<(String, String)>) {
         for (stream, cursor) in cursors {
-            let known = self.cursors.get(&stream).map(|known| position(known));
-            if known.is_none_or(|known| known < position(&cursor)) {
-                self.partitions.insert(stream.clone(), partition);
-                self.cursors.insert(stream, cursor);
-            }
+            self.partitions.insert(stream.clone(), partition);
+            self.goes_on(stream, &cursor);
         }
     }
 
-    /// Waits until something new stands in one of the streams, at most `wait_ms`. Returns the
-    /// partitions in which it does.
+    /// Moves a stream's cursor ahead; false where it has been there.
+    fn goes_on(&mut self, stream: String, cursor: &str) -> bool {
+        let known = self.cursors.get(&stream).map(|known| position(known));
+        let is_ahead = known.is_none_or(|known| known < position(cursor));
+        if is_ahead {
+            self.cursors.insert(stream, cursor.to_owned());
+        }
+        is_ahead
+    }
+
+    /// Waits until something new stands in one of the streams, at most `wait_ms`. Returns the partitions in
+    /// which it does, and those that could not be read and have to be looked at.
     pub async fn wait(&mut self, wait_ms: usize) -> Result<Vec<u16>, Error> {
-        let streams: Vec<&String> = self.cursors.keys().collect();
-        let ids: Vec<&String> = self.cursors.values().collect();
-        let options = StreamReadOptions::default()
-            .block(wait_ms.max(1))
-            .count(100);
-        let reply: Option<StreamReadReply> = self
-            .connection
-            .xread_options(&streams, &ids, &options)
-            .await
-            .map_err(|error| Error::Unreachable(error.to_string()))?;
-        let mut woken = Vec::new();
-        for stream in reply.into_iter().flat_map(|reply| reply.keys) {
-            woken.extend(self.partitions.get(&stream.key).copied());
-            if let Some(last) = stream.ids.last() {
-                self.cursors.insert(stream.key, last.id.clone());
+        let until = Instant::now() + Duration::from_millis(wait_ms as u64);
+        loop {
+            let brought = self.reader.next(&self.cursors, wait_ms).await?;
+            let mut woken = Vec::new();
+            for stream in brought.streams {
+                let partition = self.partitions.get(&stream.key).copied();
+                let last = stream.ids.last().map(|last| last.id.clone());
+                if last.is_some_and(|last| self.goes_on(stream.key, &last)) {
+                    woken.extend(partition);
+                }
+            }
+            for stream in brought.broken {
+                woken.extend(self.partitions.get(&stream));
+                self.cursors.remove(&stream);
+            }
+            woken.sort_unstable();
+            woken.dedup();
+            if !woken.is_empty() || Instant::now() >= until {
+                return Ok(woken);
             }
         }
-        woken.dedup();
-        Ok(woken)
     }
 }
 

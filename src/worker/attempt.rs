@@ -15,12 +15,15 @@ use super::grip::{Grip, Hold};
 use super::intent::Submission;
 use super::outputs::{ArtifactRecord, FETCH_AGAIN, Outputs, StoredOutput, Trouble};
 use super::patience::Patience;
+use super::place::Place;
 use super::steps::Steps;
 use crate::domain::failure::FailureClass;
 use crate::domain::job::Stage;
 use crate::domain::payload::Payload;
-use crate::provider::{Answer, Engine, Failure, Handle, Output};
-use crate::store::{CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step};
+use crate::provider::{Answer, Engine, Failure, Handle, Output, Usage};
+use crate::store::{
+    CheckpointOutcome, ClaimedJob, Error, SettleOutcome, Settlement, Step, SubmissionCost,
+};
 
 /// Why the line ended before its end.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl Setback {
             message: message.into(),
             code: None,
             retry_after_ms: None,
+            usage: Usage::default(),
         };
         Self::Failed {
             failure,
@@ -60,6 +64,14 @@ impl Setback {
     }
 }
 
+/// What a submission brought.
+struct Delivered {
+    outputs: Vec<StoredOutput>,
+    /// The length in the provider's own answer, ms.
+    reported_ms: Option<u64>,
+    usage: Usage,
+}
+
 /// One job in this worker's hands.
 pub(super) struct Attempt<'a> {
     pub(super) house: &'a House,
@@ -67,10 +79,13 @@ pub(super) struct Attempt<'a> {
     pub(super) payload: Payload,
     pub(super) steps: Steps,
     asked_at: Instant,
+    place: Place,
     /// Whether another worker could go on with it now.
     pub(super) grip: Grip,
     /// The provider's handle as soon as there is one: whoever stops this attempt cancels with it.
     pub(super) handle: Mutex<Option<(Arc<Engine>, Handle)>>,
+    /// What the submission has cost, as soon as an answer says how it ended.
+    pub(super) spent: Mutex<Option<SubmissionCost>>,
 }
 
 impl<'a> Attempt<'a> {
@@ -79,6 +94,7 @@ impl<'a> Attempt<'a> {
         job: ClaimedJob,
         asked_at: Instant,
         payload: Payload,
+        place: Place,
     ) -> Self {
         let steps = Steps::new(job.job.clone(), house.hook.clone());
         let grip = Grip::new(match job.stage {
@@ -91,8 +107,10 @@ impl<'a> Attempt<'a> {
             payload,
             steps,
             asked_at,
+            place,
             grip,
             handle: Mutex::new(None),
+            spent: Mutex::new(None),
         }
     }
 
@@ -103,20 +121,18 @@ impl<'a> Attempt<'a> {
                 .map_err(|e| Setback::failed(FailureClass::Lost, e.to_string(), true))?
         } else {
             let submission = self.submission()?;
-            let (outputs, reported_ms) = self.outputs(&submission).await?;
-            self.price(&submission, outputs, reported_ms).await?
+            let delivered = self.outputs(&submission).await?;
+            self.price(&submission, delivered).await?
         };
         self.settle(&record).await
     }
 
     /// Submits or attaches, polls to the end, and takes the outputs in.
-    async fn outputs(
-        &self,
-        submission: &Submission,
-    ) -> Result<(Vec<StoredOutput>, Option<u64>), Setback> {
+    async fn outputs(&self, submission: &Submission) -> Result<Delivered, Setback> {
         let (handle, mut answer) = self.begin(submission).await?;
         let mut polls = 0;
         loop {
+            self.learn_cost(submission, &answer);
             match &answer {
                 Answer::Failed(failure) => {
                     let failure = failure.clone();
@@ -129,9 +145,14 @@ impl<'a> Attempt<'a> {
                 Answer::Succeeded {
                     outputs,
                     reported_ms,
+                    usage,
                 } => {
                     if let Some(stored) = self.take_in(submission, outputs.clone()).await? {
-                        return Ok((stored, *reported_ms));
+                        return Ok(Delivered {
+                            outputs: stored,
+                            reported_ms: *reported_ms,
+                            usage: *usage,
+                        });
                     }
                     // The provider's work is over: there is nothing to stop and nothing left owing.
                     if !self.rest(submission, FETCH_AGAIN).await {
@@ -192,6 +213,7 @@ impl<'a> Attempt<'a> {
                         message,
                         code: None,
                         retry_after_ms: None,
+                        usage: Usage::default(),
                     };
                     return Err(Setback::Failed {
                         failure,
@@ -208,15 +230,20 @@ impl<'a> Attempt<'a> {
     async fn price(
         &self,
         submission: &Submission,
-        outputs: Vec<StoredOutput>,
-        reported_ms: Option<u64>,
+        delivered: Delivered,
     ) -> Result<ArtifactRecord, Setback> {
+        let Delivered {
+            outputs,
+            reported_ms,
+            usage,
+        } = delivered;
         let measured: Vec<_> = outputs.iter().map(|output| output.measured).collect();
         let charge = self.job.rule.charge(&self.job.asked, &measured);
         let record = ArtifactRecord {
             folder: self.house.outputs.folder(),
             submission: submission.number,
             provider: submission.intent.provider.clone(),
+            cost: self.measured_cost(submission, usage, &outputs),
             outputs,
             charge,
             reported_ms,
@@ -229,6 +256,7 @@ impl<'a> Attempt<'a> {
 
     async fn settle(&self, record: &ArtifactRecord) -> Result<(), Setback> {
         self.grip.set(Hold::Fast);
+        self.place.leave_slot();
         let flags = record.charge.flags;
         let words = [
             ("unmeasured", flags.unmeasured),
@@ -247,10 +275,11 @@ impl<'a> Attempt<'a> {
             measured_ms: record.charge.measured_ms,
             billable_ms: record.charge.billable_ms,
             flags: words.join(","),
-            result: serde_json::to_string(record).unwrap_or_default(),
+            // What it cost us is nobody's business who reads the result.
+            result: serde_json::to_string(&record.without_cost()).unwrap_or_default(),
         };
-        let store = &self.house.store;
-        let settling = || store.settle(&self.job.job, &self.job.token, &settlement);
+        let (store, cost) = (&self.house.store, record.cost.as_ref());
+        let settling = || store.settle_at_cost(&self.job.job, &self.job.token, &settlement, cost);
         match self.insist("settle", settling).await? {
             SettleOutcome::Settled { .. } => Ok(()),
             SettleOutcome::TimedOut | SettleOutcome::Cancelled => Ok(()),

@@ -3,7 +3,7 @@
 use crate::domain::failure::{Chances, FailureClass, Verdict, decide, spends_try};
 use crate::domain::ids::JobId;
 use crate::provider::Failure;
-use crate::store::{Again, DeferOutcome, Failing};
+use crate::store::{Again, DeferOutcome, Failing, SubmissionCost};
 
 use super::House;
 use super::attempt::{Attempt, Setback};
@@ -55,7 +55,11 @@ impl Attempt<'_> {
                 let pause_ms = retry.delay_ms(2, 0.5 + rand::random::<f64>() / 2.0);
                 let delay_ms = failure.retry_after_ms.unwrap_or(pause_ms).max(1);
                 // Without a verdict the same submission goes on later, under the same key.
-                return self.put_back(delay_ms, class.as_str(), !has_verdict).await;
+                let spent = self.spent().filter(|_| has_verdict);
+                return match spent {
+                    Some(cost) => self.put_back_at_cost(delay_ms, class.as_str(), &cost).await,
+                    None => self.put_back(delay_ms, class.as_str(), !has_verdict).await,
+                };
             }
             Verdict::TryAgain => {
                 let delay_ms = retry.delay_ms(tries, rand::random::<f64>());
@@ -79,9 +83,9 @@ impl Attempt<'_> {
             again,
         };
         let store = &self.house.store;
-        let said = self
-            .insist("fail", || store.fail(&job.job, &job.token, &failing))
-            .await;
+        let cost = self.spent().filter(|_| has_verdict);
+        let failed = || store.fail_at_cost(&job.job, &job.token, &failing, cost.as_ref());
+        let said = self.insist("fail", failed).await;
         tracing::info!(job.id = job.job.as_str(), %class, ?again, ?said, "submission of {} failed", job.job);
     }
 
@@ -94,6 +98,20 @@ impl Attempt<'_> {
             reason,
             ?said,
             "put {} back",
+            job.job
+        );
+    }
+
+    /// Puts it back without its submission, which has cost something.
+    async fn put_back_at_cost(&self, delay_ms: u64, reason: &str, cost: &SubmissionCost) {
+        let (store, job) = (&self.house.store, &self.job);
+        let deferring = || store.defer_at_cost(&job.job, &job.token, delay_ms, reason, cost);
+        let said = self.insist("defer", deferring).await;
+        tracing::debug!(
+            job.id = job.job.as_str(),
+            reason,
+            ?said,
+            "put {} back, its submission cost something",
             job.job
         );
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::House;
@@ -22,8 +23,9 @@ pub(super) async fn run(house: Arc<House>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = every.tick() => {}
         }
-        for partition in 0..house.store.partitions() {
-            let more = beat(&house, partition).await;
+        // All at once: a partition whose server is gone must not cost the leases of the others.
+        let beats = (0..house.store.partitions()).map(|partition| beat(&house, partition));
+        for (partition, more) in (0..).zip(join_all(beats).await) {
             suspect(&house, partition, more, &mut suspects);
         }
     }

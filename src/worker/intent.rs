@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::provider::Engine;
+use crate::provider::{Engine, Handle};
 
 /// What is written down before the POST. Times are what was left of the job's deadline, so that two
 /// hosts need not agree on a clock.
@@ -19,6 +19,12 @@ pub(super) struct Intent {
     pub(super) model: String,
     pub(super) key: String,
     pub(super) left_ms: u64,
+    /// What is booked where nobody learns what became of it, USD micros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) estimate_usd_micros: Option<u64>,
+    /// The longest that each output was asked to be, ms, where costs are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked_ms: Option<u64>,
 }
 
 /// The submission an attempt works on.
@@ -26,6 +32,16 @@ pub(super) struct Submission {
     pub(super) engine: Arc<Engine>,
     pub(super) number: u32,
     pub(super) intent: Intent,
+}
+
+/// Intent and handle in the record of an obligation: a JSON list of two, each a text or nothing.
+pub(super) fn left_behind(work: &str) -> Option<(Intent, Option<Handle>)> {
+    let (intent, handle): (Value, Value) = serde_json::from_str(work).ok()?;
+    let intent = serde_json::from_str(intent.as_str()?).ok()?;
+    let handle = handle
+        .as_str()
+        .and_then(|text| serde_json::from_str(text).ok());
+    Some((intent, handle))
 }
 
 /// What was written down of a submission that nobody waits for any more.

@@ -1,6 +1,7 @@
 //! The worker: a pool that claims jobs, one straight line per job, and background roles.
 //!
 //! - `pool`: free slots in, claimed jobs out;
+//! - `place`: a job's slot, and when it is free for the next one;
 //! - `attempt`: what happens to one job, from its claim to its end, as a straight line;
 //! - `submission`: the decided POST of that line, its answer and its polls;
 //! - `supervise`, `conclude`: what stands around that line: orders to stop, setbacks, panics;
@@ -9,6 +10,8 @@
 //! - `wakeup`: blocking reads that say "look again";
 //! - `heartbeat`: keeps the lease, learns what to stop;
 //! - `sweep`: does for all what falls due, and takes jobs back from the dead;
+//! - `spent`: what a submission has cost us, as far as its line knows;
+//! - `obligations`: follows what providers may still be doing to its end, and books what it cost;
 //! - `courier`, `told`: post what waits in the outboxes of endpoints, and what each message says;
 //! - `books`: openings of the journal, its trimming, and the log of acts.
 
@@ -21,11 +24,14 @@ mod handover;
 mod heartbeat;
 mod identity;
 mod intent;
+mod obligations;
 mod outputs;
 mod patience;
+mod place;
 mod pool;
 mod pulse;
 mod running;
+mod spent;
 mod steps;
 mod submission;
 mod supervise;
@@ -39,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Notify, SetOnce};
+use tokio::sync::{Notify, Semaphore, SetOnce};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -47,7 +53,9 @@ use tokio_util::task::TaskTracker;
 pub use courier::{Courier, CourierOptions};
 pub use handover::Drained;
 pub use intent::LeftOpen;
+pub use obligations::{ObligationWatch, WatchOptions};
 pub use outputs::{ArtifactRecord, Outputs, StoredOutput};
+pub use place::Place;
 pub use steps::{StepHook, StepPhase, StepPoint};
 
 use crate::provider::Providers;
@@ -73,8 +81,9 @@ pub struct WorkerOptions {
 }
 
 /// What a slot runs instead of a generation, to measure or rehearse a house without any provider. It
-/// has to say itself what came of the job; everything around a slot stays as it is.
-pub type StandIn = Arc<dyn Fn(Store, ClaimedJob) -> BoxFuture<'static, ()> + Send + Sync>;
+/// has to say itself what came of the job, and when it needs its slot no more; everything around a slot
+/// stays as it is.
+pub type StandIn = Arc<dyn Fn(Store, ClaimedJob, Place) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// What every part of a worker works with.
 struct House {
@@ -91,6 +100,8 @@ struct House {
     ordered: SetOnce<DrainOrder>,
     /// The store has answered the first claims.
     claiming: SetOnce<()>,
+    /// For jobs that have left their slots and are still to be settled.
+    desks: Arc<Semaphore>,
     /// Something makes a claim in every partition worth while.
     look_again: Notify,
     /// A slot became free, or there is news.
@@ -151,6 +162,7 @@ impl Worker {
             store,
             providers,
             outputs,
+            desks: place::desks(options.slots.values().copied()),
             options,
             identity,
             running: Running::default(),

@@ -13,6 +13,7 @@ use crate::media::artifacts::{ArtifactName, ArtifactStore, StoredArtifact};
 use crate::media::fetch::{Fetcher, Source};
 use crate::media::probe::child::Prober;
 use crate::provider::Output;
+use crate::store::SubmissionCost;
 
 /// Outputs that one submission may have: more are not fetched.
 const OUTPUTS_MAX: usize = 64;
@@ -49,6 +50,19 @@ pub struct ArtifactRecord {
     pub charge: Charge,
     /// The length in the provider's own answer, ms: never charged by, kept to compare.
     pub reported_ms: Option<u64>,
+    /// What the submission cost us, where anything is known of it; gone once it is booked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<SubmissionCost>,
+}
+
+impl ArtifactRecord {
+    /// The record as whoever reads a result may see it.
+    pub(super) fn without_cost(&self) -> Self {
+        Self {
+            cost: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// Why outputs could not be stored.

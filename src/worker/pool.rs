@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::patience::Patience;
+use super::place::Place;
 use super::wakeup::{self, Cursors, News};
 use super::{House, supervise};
 use crate::store::{ClaimOutcome, ClaimedJob, Error, ReapOutcome};
@@ -350,11 +351,9 @@ impl Pool {
     ) {
         let house = Arc::clone(&self.house);
         let stop = house.running.enter(&job.job, worker);
-        self.jobs.spawn(async move {
-            supervise::run(&house, job, asked_at, &stop).await;
-            drop(permit);
-            house.stirred.notify_one();
-        });
+        let place = Place::new(Arc::clone(&self.house), permit);
+        self.jobs
+            .spawn(async move { supervise::run(&house, job, asked_at, &stop, place).await });
     }
 
     /// The reply to a claim got lost: its jobs stand under this worker's name and run nowhere. Of what runs

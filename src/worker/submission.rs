@@ -42,7 +42,13 @@ impl Attempt<'_> {
             .ok_or_else(|| {
                 Setback::failed(FailureClass::Lost, "the job has no route left", true)
             })?;
+        let (engine, asked) = (self.house.providers.get(&route.provider), self.job.asked);
+        let costed = engine.filter(|engine| engine.has_costs());
+        let estimate =
+            costed.and_then(|engine| engine.estimate(&route.model, asked.outputs, asked.max_ms));
         Ok(Intent {
+            estimate_usd_micros: estimate.map(|cost| cost.usd_micros),
+            asked_ms: estimate.and(asked.max_ms),
             provider: route.provider.clone(),
             route: self.job.route,
             route_name: route.name.clone(),

@@ -8,16 +8,23 @@ use futures_util::FutureExt;
 
 use super::attempt::{Attempt, Setback};
 use super::grip::Grip;
+use super::place::Place;
 use super::running::{Stop, StopReason};
 use super::{House, conclude};
 use crate::store::ClaimedJob;
 
 /// Runs a job to its end, whatever happens to it: the order to stop, a setback, a panic.
-pub(super) async fn run(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, stop: &Arc<Stop>) {
+pub(super) async fn run(
+    house: &Arc<House>,
+    job: ClaimedJob,
+    asked_at: Instant,
+    stop: &Arc<Stop>,
+    place: Place,
+) {
     let _entry = house.running.entry(&job.job, stop);
     let (again, token) = (job.job.clone(), job.token.clone());
     // What a panic leaves half done in this run is dropped with it; all else is behind locks.
-    let line = AssertUnwindSafe(run_or_stop(house, job, asked_at, stop));
+    let line = AssertUnwindSafe(run_or_stop(house, job, asked_at, stop, place));
     if line.catch_unwind().await.is_err() {
         tracing::error!(
             job.id = again.as_str(),
@@ -27,12 +34,12 @@ pub(super) async fn run(house: &Arc<House>, job: ClaimedJob, asked_at: Instant, 
     }
 }
 
-async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &Stop) {
+async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &Stop, place: Place) {
     if let Some(stand_in) = &house.stand_in {
         return tokio::select! {
             biased;
             _ = stop.ordered() => {}
-            () = stand_in(house.store.clone(), job) => {}
+            () = stand_in(house.store.clone(), job, place) => {}
         };
     }
     let payload = match serde_json::from_str(&job.payload) {
@@ -42,7 +49,7 @@ async fn run_or_stop(house: &House, job: ClaimedJob, asked_at: Instant, stop: &S
             return conclude::broken(house, &job.job, &job.token).await;
         }
     };
-    let attempt = Attempt::new(house, job, asked_at, payload);
+    let attempt = Attempt::new(house, job, asked_at, payload, place);
     let ended = tokio::select! {
         biased;
         reason = stop.ordered() => Ended::Stopped(reason),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::House;
@@ -20,8 +21,10 @@ pub(super) async fn run(house: Arc<House>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = every.tick() => {}
         }
-        for partition in 0..house.store.partitions() {
-            if let Err(error) = sweep(&house, partition).await {
+        // All at once: a partition whose server is gone must not keep the deadlines of the others.
+        let sweeps = (0..house.store.partitions()).map(|partition| sweep(&house, partition));
+        for (partition, swept) in join_all(sweeps).await.into_iter().enumerate() {
+            if let Err(error) = swept {
                 tracing::warn!(%error, partition, "failed to sweep");
             }
         }

@@ -66,7 +66,7 @@ async fn wait(
 ) -> Result<Vec<u16>, crate::store::Error> {
     let connected = match waker {
         Some(connected) => connected,
-        None => waker.insert(house.store.ready_waker().await?),
+        None => waker.insert(house.store.ready_waker()),
     };
     for (partition, cursors) in cursors {
         connected.seen(partition, cursors);

@@ -11,10 +11,12 @@ mod lost_answers;
 mod manual;
 mod money;
 mod obligations;
+mod producer_scripts;
 mod providers;
 mod refusals;
 mod settings;
 mod submitting;
+mod through_server;
 mod webhooks;
 mod whole_house;
 

@@ -393,6 +393,16 @@ impl Scene {
             .iter()
             .filter(|line| endings.contains(&line.event.as_str()));
         assert_eq!(ended.count(), 1, "{what}");
+        let costs = self.rig.store.costs(job.partition(), "-", 10_000).await;
+        let mut costs = costs.expect("costs");
+        costs.retain(|entry| entry.job == job.as_str());
+        let succeeded = costs.iter().filter(|entry| entry.outcome == "succeeded");
+        let paid_for = usize::from(state == "succeeded");
+        assert_eq!(succeeded.count(), paid_for, "{what}: {costs:?}");
+        let mut booked: Vec<u32> = costs.iter().map(|entry| entry.submission).collect();
+        booked.sort_unstable();
+        booked.dedup();
+        assert_eq!(booked.len(), costs.len(), "{what}: booked once: {costs:?}");
         let obligations = self.rig.store.obligations().await.expect("obligations");
         let mut mine = obligations.iter().filter(|o| o.job == *job);
         match (state, class) {

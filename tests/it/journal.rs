@@ -11,8 +11,6 @@ use meterline::store::{
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
-
 /// The store so many days after [`T0`].
 fn day(store: &Store, n: u64) -> Store {
     store.at(T0 + n * DAY_MS)

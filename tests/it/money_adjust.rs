@@ -7,8 +7,6 @@ use meterline::store::{
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
-
 fn up(n: u32) -> Correction {
     Correction::Up(credits(n))
 }
@@ -45,24 +43,8 @@ async fn promise_01_a_correction_down_burns_in_order_leaves_pinned_credit_alone_
 {
     let store = store().await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Daily,
-        Some(T0 + DAY_MS),
-        "today",
-    )
-    .await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 2 * DAY_MS),
-        "plan",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Daily, days(1), "today").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(2), "plan").await;
     // Pins all of the daily grant and two of the plan.
     let job = accept(&store, &job_for(&store, &acme, 12)).await.job;
     assert_eq!(
@@ -244,26 +226,10 @@ async fn corrections_up_are_bounded_like_grants() {
 async fn a_clawback_takes_the_payment_s_own_credit_first_and_the_rest_becomes_debt() {
     let store = store().await;
     let acme = funded(&store, "acme", 20).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Daily,
-        Some(T0 + DAY_MS),
-        "today",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Daily, days(1), "today").await;
     // 20 bought, 10 daily: the job burns the daily ones and 15 of the bought ones.
     charged(&store, &acme, 25, 25).await;
-    give(
-        &store,
-        &acme,
-        4,
-        GrantKind::Promo,
-        Some(T0 + DAY_MS),
-        "promo",
-    )
-    .await;
+    give(&store, &acme, 4, GrantKind::Promo, days(1), "promo").await;
     let outcome = adjust(&store, &acme, clawback("fund-acme", Some(3)), "part").await;
     assert_eq!(outcome, adjusted(3, 0, 6, 0));
     let kinds: Vec<(String, i64)> = money(&store, &acme)
@@ -386,7 +352,7 @@ async fn promise_09_the_store_itself_refuses_grants_that_must_not_be() {
     let (store, raw) = store_and_raw(options()).await;
     let acme = funded(&store, "acme", 1).await;
     let mut expiring = request(&acme, 1, "a");
-    expiring.expires_at_ms = Some(T0 + DAY_MS);
+    expiring.expires_at_ms = days(1);
     let mut grace = request(&acme, 1, "a");
     grace.kind = GrantKind::Grace;
     let before = raw.dump().await;

@@ -10,8 +10,6 @@ use crate::support::*;
 const MIDNIGHT: u64 = 1_800_057_600_000;
 /// 2027-02-01T00:00:00Z.
 const FEBRUARY: u64 = 1_801_440_000_000;
-const DAY_MS: u64 = 86_400_000;
-
 fn caps(day: u32, month: u32) -> Term {
     Term::Caps {
         day: Some(credits(day)),

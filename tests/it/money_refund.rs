@@ -6,8 +6,6 @@ use meterline::store::{GrantKind, GrantOutcome, RefundOutcome};
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
-
 /// What can be spent of each live grant, whole credits, by kind.
 async fn free(
     store: &meterline::store::Store,
@@ -31,24 +29,8 @@ fn kinds(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
 async fn a_refund_goes_back_in_reverse_of_how_the_charge_was_collected() {
     let store = store().await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Daily,
-        Some(T0 + DAY_MS),
-        "today",
-    )
-    .await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 2 * DAY_MS),
-        "plan",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Daily, days(1), "today").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(2), "plan").await;
     // Collected: 10 daily, 10 plan, 5 purchase; 3 were only held.
     let job = charged(&store, &acme, 28, 25).await;
     assert_eq!(free(&store, &acme).await, kinds(&[("purchase", 5)]));
@@ -83,10 +65,7 @@ async fn a_refund_goes_back_in_reverse_of_how_the_charge_was_collected() {
         .iter()
         .find(|g| g.kind == "daily")
         .expect("daily");
-    assert_eq!(
-        (daily.grant.as_str(), daily.expires_at_ms),
-        ("g2", Some(T0 + DAY_MS))
-    );
+    assert_eq!((daily.grant.as_str(), daily.expires_at_ms), ("g2", days(1)));
     assert_eq!(
         view_of(&store, &job).await.number("refunded_ucr"),
         25_000_000
@@ -139,15 +118,7 @@ async fn promise_03_refunds_of_a_job_never_sum_to_more_than_its_capture() {
 async fn what_comes_back_to_an_expired_grant_expires_at_once() {
     let store = store().await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Daily,
-        Some(T0 + DAY_MS),
-        "today",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Daily, days(1), "today").await;
     let job = charged(&store, &acme, 15, 15).await;
     let later = store.at(T0 + DAY_MS);
     assert_eq!(

@@ -6,8 +6,6 @@ use crate::support::*;
 
 /// 2027-01-16T00:00:00Z, the midnight after [`T0`].
 const MIDNIGHT: u64 = 1_800_057_600_000;
-const DAY_MS: u64 = 86_400_000;
-
 async fn take(store: &Store, reward: Reward, n: u32, days: u32) -> RewardOutcome {
     let acme = account("acme");
     let outcome = store.reward(&acme, reward, credits(n), days, "tests");

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
 const HOUR_MS: u64 = 3_600_000;
 const TOOLS: [&str; 3] = ["text-to-image", "image-to-video", "upscale"];
 const KINDS: [GrantKind; 4] = [
@@ -258,15 +257,7 @@ proptest! {
 async fn a_statement_sorts_by_day_tool_and_kind_of_grant() {
     let store = store().await;
     let acme = funded(&store, "acme", 100).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Daily,
-        Some(T0 + DAY_MS),
-        "today",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Daily, days(1), "today").await;
     let job = charged(&store, &acme, 30, 25).await;
     let tomorrow = store.at(T0 + DAY_MS);
     refund(&tomorrow, &job, Some(20), "sorry").await;
@@ -355,6 +346,6 @@ async fn a_statement_says_from_when_on_the_journal_is_kept() {
     let _: i64 = raw
         .run(&["HSET", &key("part", "trimmed"), "seq", "2"])
         .await;
-    assert_eq!(ask(T0).await, (Some(T0 + DAY_MS), 1_000_000));
+    assert_eq!(ask(T0).await, (days(1), 1_000_000));
     assert_eq!(ask(T0 + DAY_MS).await, (None, 1_000_000));
 }

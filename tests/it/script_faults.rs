@@ -15,7 +15,7 @@ use crate::support::tap::{READS, Way, noun, scripts};
 const EXACT_MAX: u64 = 1 << 53;
 
 /// Modules that are about something else than the store, live by real time, or would start this one again.
-const NO_SCENARIOS: [&str; 41] = [
+const NO_SCENARIOS: [&str; 43] = [
     "api",
     "catalogue",
     "chaos",
@@ -23,6 +23,8 @@ const NO_SCENARIOS: [&str; 41] = [
     "cog",
     "config",
     "config_schema",
+    "costs_history",
+    "costs_house",
     "crash_points",
     "differential",
     "explore",

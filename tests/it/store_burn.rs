@@ -8,42 +8,14 @@ use meterline::store::{CancelOutcome, GrantKind, SettleOutcome, Store};
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
-
-/// What is left of each live grant, in the order in which they were made: kind, remaining, pinned.
-async fn grants(store: &Store, id: &AccountId) -> Vec<(String, i64, i64)> {
-    let view = money(store, id).await;
-    let whole = |ucr: i64| ucr / 1_000_000;
-    view.grants
-        .into_iter()
-        .map(|g| (g.kind, whole(g.remaining_ucr), whole(g.pinned_ucr)))
-        .collect()
-}
-
 #[tokio::test]
 async fn the_soonest_expiry_burns_first_and_what_never_expires_last() {
     let store = store().await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 3 * DAY_MS),
-        "a",
-    )
-    .await;
-    give(&store, &acme, 10, GrantKind::Plan, Some(T0 + DAY_MS), "b").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(3), "a").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(1), "b").await;
     give(&store, &acme, 10, GrantKind::Signup, None, "c").await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 2 * DAY_MS),
-        "d",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Plan, days(2), "d").await;
     // g1 purchase never, g2 in 3 days, g3 in 1 day, g4 signup never, g5 in 2 days
     let job = accept(&store, &job_for(&store, &acme, 45)).await.job;
     assert_eq!(
@@ -87,24 +59,8 @@ async fn at_equal_expiry_the_kind_decides_and_bought_credits_come_last() {
 async fn a_capture_takes_the_front_of_the_slices_and_the_tail_comes_back() {
     let store = store().await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + DAY_MS),
-        "soon",
-    )
-    .await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 2 * DAY_MS),
-        "later",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Plan, days(1), "soon").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(2), "later").await;
     accept(&store, &job_for(&store, &acme, 25)).await;
     let job = claim_one(&store, "w1").await;
     store
@@ -122,15 +78,7 @@ async fn a_capture_takes_the_front_of_the_slices_and_the_tail_comes_back() {
 async fn released_credit_pays_debt_from_the_end_of_the_slices() {
     let (store, raw) = store_and_raw(options()).await;
     let acme = funded(&store, "acme", 10).await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + DAY_MS),
-        "soon",
-    )
-    .await;
+    give(&store, &acme, 10, GrantKind::Plan, days(1), "soon").await;
     accept(&store, &job_for(&store, &acme, 20)).await;
     let job = claim_one(&store, "w1").await;
     raw.owe(&acme, 4_000_000).await;

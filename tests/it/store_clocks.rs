@@ -6,8 +6,6 @@ use meterline::store::{CancelOutcome, HeartbeatOutcome, NewJob, Step, Store, Tic
 
 use crate::support::*;
 
-const DAY_MS: u64 = 86_400_000;
-
 async fn stops(store: &Store, worker: &str, stopped: &[String]) -> Vec<String> {
     let queues = ["video".to_owned()];
     let outcome = store

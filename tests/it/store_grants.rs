@@ -1,40 +1,19 @@
 //! Credits come in: once, within limits, debt first.
 
 use meterline::domain::credits::Ucr;
-use meterline::domain::ids::AccountId;
-use meterline::store::{GrantKind, GrantOutcome, Store};
+use meterline::store::{GrantKind, GrantOutcome};
 
 use crate::support::*;
-
-const DAY_MS: u64 = 86_400_000;
-
-/// What is left of each live grant, in the order in which they were made: kind, remaining, pinned.
-async fn grants(store: &Store, id: &AccountId) -> Vec<(String, i64, i64)> {
-    let view = money(store, id).await;
-    let whole = |ucr: i64| ucr / 1_000_000;
-    view.grants
-        .into_iter()
-        .map(|g| (g.kind, whole(g.remaining_ucr), whole(g.pinned_ucr)))
-        .collect()
-}
 
 #[tokio::test]
 async fn equal_kind_and_expiry_merge_and_keep_their_age() {
     let store = store().await;
     let acme = funded(&store, "acme", 0).await;
-    give(&store, &acme, 10, GrantKind::Plan, Some(T0 + DAY_MS), "a").await;
-    give(
-        &store,
-        &acme,
-        10,
-        GrantKind::Plan,
-        Some(T0 + 2 * DAY_MS),
-        "b",
-    )
-    .await;
-    let third = give(&store, &acme, 5, GrantKind::Plan, Some(T0 + DAY_MS), "c").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(1), "a").await;
+    give(&store, &acme, 10, GrantKind::Plan, days(2), "b").await;
+    let third = give(&store, &acme, 5, GrantKind::Plan, days(1), "c").await;
     assert!(matches!(third, GrantOutcome::Granted { grant, .. } if grant == "g1"));
-    give(&store, &acme, 1, GrantKind::Promo, Some(T0 + DAY_MS), "d").await;
+    give(&store, &acme, 1, GrantKind::Promo, days(1), "d").await;
     let plan = || "plan".to_owned();
     assert_eq!(
         grants(&store, &acme).await,
@@ -74,7 +53,7 @@ async fn grants_that_have_expired_leave_room_for_new_ones_before_the_sweep() {
         give(&store, &acme, 1, GrantKind::Daily, at, &format!("d{n}")).await;
     }
     let later = store.at(T0 + 10_000);
-    let outcome = give(&later, &acme, 1, GrantKind::Daily, Some(T0 + DAY_MS), "new").await;
+    let outcome = give(&later, &acme, 1, GrantKind::Daily, days(1), "new").await;
     assert!(
         matches!(outcome, GrantOutcome::Granted { .. }),
         "{outcome:?}"
@@ -119,7 +98,7 @@ async fn promise_03_an_operation_id_with_another_content_is_refused() {
     let mut other_kind = request(&acme, 5_000_000, "pay-1");
     other_kind.kind = GrantKind::Promo;
     let mut other_expiry = request(&acme, 5_000_000, "pay-1");
-    other_expiry.expires_at_ms = Some(T0 + DAY_MS);
+    other_expiry.expires_at_ms = days(1);
     let before = raw.dump().await;
     for request in [other_amount, other_kind, other_expiry] {
         let outcome = store.grant(&request).await.expect("grant");

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom: a module's level; imports go to a lower level only.
-const LEVELS: [(&str, u32); 15] = [
+const LEVELS: [(&str, u32); 17] = [
     ("domain", 0),
     ("guard", 0),
     ("provider", 1),
     ("media", 1),
     ("store", 1),
     ("webhook", 1),
+    ("wire", 1),
     ("worker", 2),
     ("ledger", 2),
     ("producer", 2),
+    ("client", 2),
     // Settings name the types they configure, and nothing below reads them.
     ("config", 3),
     ("telemetry", 3),

@@ -25,6 +25,8 @@ struct Quiet {
     worker: Worker,
     runs: mpsc::UnboundedReceiver<ClaimedJob>,
     go_on: Arc<Semaphore>,
+    /// What a settlement waits for.
+    books: Arc<Semaphore>,
     _folder: tempfile::TempDir,
 }
 
@@ -37,13 +39,17 @@ impl Quiet {
         let outputs = Outputs::new(Fetcher::new(Limits::default()), artifacts, prober);
         let (sender, runs) = mpsc::unbounded_channel();
         let go_on = Arc::new(Semaphore::new(0));
+        let books = Arc::new(Semaphore::new(1_000));
         let stand_in: StandIn = Arc::new({
-            let go_on = Arc::clone(&go_on);
-            move |store, job| {
+            let (go_on, books) = (Arc::clone(&go_on), Arc::clone(&books));
+            move |store, job, place| {
                 let (sender, go_on) = (sender.clone(), Arc::clone(&go_on));
+                let books = Arc::clone(&books);
                 async move {
                     let _ = sender.send(job.clone());
                     let _ = go_on.acquire().await.map(|permit| permit.forget());
+                    place.leave_slot();
+                    let _ = books.acquire().await.map(|permit| permit.forget());
                     let settled = store.settle(&job.job, &job.token, &settlement(1)).await;
                     settled.expect("settle");
                 }
@@ -64,6 +70,7 @@ impl Quiet {
             worker,
             runs,
             go_on,
+            books,
             _folder: folder,
         }
     }
@@ -75,6 +82,7 @@ impl Quiet {
 
     async fn end(self) {
         self.go_on.add_permits(1_000);
+        self.books.add_permits(1_000);
         self.worker.drain().await;
     }
 }
@@ -148,6 +156,30 @@ async fn a_job_whose_queue_had_no_slot_when_it_came_runs_as_soon_as_there_is_one
     }
     quiet.go_on.add_permits(3);
     assert_eq!(quiet.runs_soon().await.job, waiting);
+    quiet.end().await;
+    assert_sound(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_only_to_be_settled_leaves_its_slot_while_there_are_desks() {
+    let store = eight_partitions().await;
+    let id = accounts(&store).await.remove(0);
+    let mut quiet = Quiet::start(&store).await;
+    quiet.books.forget_permits(1_000);
+    quiet.go_on.add_permits(5);
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(accept(&store, &job_in(&store, &id, "image")).await.job);
+    }
+    // One slot, and three desks: as many as the slots of both queues.
+    for job in &jobs[..4] {
+        assert_eq!(&quiet.runs_soon().await.job, job);
+    }
+    let video = accept(&store, &job_in(&store, &id, "video")).await.job;
+    let next = quiet.runs_soon().await.job;
+    assert_eq!(next, video, "the fourth keeps its slot until it is settled");
+    quiet.books.add_permits(1_000);
+    assert_eq!(quiet.runs_soon().await.job, jobs[4]);
     quiet.end().await;
     assert_sound(&store).await;
 }

@@ -1,12 +1,11 @@
 //! Accounts: opened, listed, looked at, limited.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::listing::limit;
@@ -19,82 +18,7 @@ use crate::api::text::{cursor, read_cursor, rfc3339};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::AccountId;
 use crate::store::{AccountView, CapView, Opened, StateOutcome, Term, TermOutcome};
-
-/// An account. Amounts are micro-credits.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Account {
-    /// Its id.
-    account: String,
-    /// `open`, `frozen` or `closed`.
-    state: String,
-    /// What can be spent.
-    available_ucr: i64,
-    /// What open jobs hold.
-    held_ucr: i64,
-    /// What has to be paid back before anything can be spent.
-    debt_ucr: i64,
-    /// Everything ever granted.
-    granted_ucr: i64,
-    /// Everything ever charged.
-    captured_ucr: i64,
-    /// Everything that expired.
-    expired_ucr: i64,
-    /// Charges given back.
-    refunded_ucr: i64,
-    /// Corrections, up or down.
-    adjusted_ucr: i64,
-    /// Jobs that are active at a time in a queue; 0 = as the settings say.
-    max_active: u32,
-    /// The same for queues that have a number of their own.
-    queue_limits: BTreeMap<String, u32>,
-    /// What may be spent in a day of UTC.
-    day: Cap,
-    /// What may be spent in a month of UTC.
-    month: Cap,
-    /// Balance below which an event `low_balance` is written.
-    low_balance_ucr: Option<i64>,
-    /// The plan it is on.
-    plan: Option<Plan>,
-    /// Live grants.
-    grants: Vec<Grant>,
-}
-
-/// A cap and what was spent.
-#[derive(Debug, Serialize, ToSchema)]
-struct Cap {
-    /// The cap; none where it is missing.
-    cap_ucr: Option<i64>,
-    /// Held and captured in the period that runs now.
-    spent_ucr: i64,
-    /// When the period ends.
-    until: Option<String>,
-}
-
-/// A plan.
-#[derive(Debug, Serialize, ToSchema)]
-struct Plan {
-    /// Its name.
-    plan: String,
-    /// When what was paid for ends.
-    until: Option<String>,
-    /// That time has passed.
-    lapsed: bool,
-}
-
-/// A bucket of credits.
-#[derive(Debug, Serialize, ToSchema)]
-struct Grant {
-    /// Its id within the account.
-    grant: String,
-    /// Where it came from.
-    kind: String,
-    /// What can be spent.
-    remaining_ucr: i64,
-    /// What open jobs have pinned.
-    pinned_ucr: i64,
-    /// When the rest is gone; never where it is missing.
-    expires_at: Option<String>,
-}
+use crate::wire::{Account, Cap, Grant, NewAccount, Plan};
 
 impl Account {
     fn of(view: AccountView) -> Self {
@@ -109,6 +33,7 @@ impl Account {
             plan: view.plan.map(|plan| Plan {
                 until: rfc3339(plan.until_ms),
                 lapsed: plan.lapsed,
+                price: plan.price,
                 plan: plan.plan,
             }),
             grants: view
@@ -122,6 +47,7 @@ impl Account {
                     expires_at: grant.expires_at_ms.and_then(rfc3339),
                 })
                 .collect(),
+            sequence: view.sequence,
             account: view.account,
             state: view.state,
             available_ucr: view.available_ucr,
@@ -144,18 +70,6 @@ pub(super) async fn view(house: &House, account: &AccountId) -> Result<AccountVi
     let view = house.store.account(account).await;
     view.map_err(Problem::harmless)?
         .ok_or_else(|| Problem::unknown_account(account))
-}
-
-/// An account to be.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct NewAccount {
-    /// 1 to 64 letters, digits, or one of . _ @ -
-    #[schema(value_type = String)]
-    account: AccountId,
-    /// Jobs that are active at a time in a queue; as the settings say where it is missing.
-    #[serde(default)]
-    max_active: u32,
 }
 
 /// Open an account; one that is there already stays as it is
@@ -181,6 +95,7 @@ pub(in crate::api) async fn create(
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Paging {
     /// How many: 1 to 100, 20 where nothing is said.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -235,14 +150,19 @@ pub(in crate::api) async fn get(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Terms {
     /// `open` or `closed`.
+    #[schema(pattern = "^(open|closed)$")]
     state: Option<String>,
     /// Jobs that are active at a time in a queue.
+    #[schema(value_type = Option<u64>, maximum = 4294967295u64)]
     max_active: Option<u32>,
     /// What may be spent in a day of UTC.
+    #[schema(minimum = 0, maximum = 9007199254740991u64)]
     day_cap_ucr: Option<i64>,
     /// What may be spent in a month of UTC.
+    #[schema(minimum = 0, maximum = 9007199254740991u64)]
     month_cap_ucr: Option<i64>,
     /// Balance below which an event `low_balance` is written.
+    #[schema(minimum = 0, maximum = 9007199254740991u64)]
     low_balance_ucr: Option<i64>,
     /// Why, for the books.
     reason: String,

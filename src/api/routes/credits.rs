@@ -20,6 +20,7 @@ use crate::store::{
     AdjustOutcome, AdjustRequest, Correction, GrantKind, GrantOutcome, GrantRequest, Reward,
     RewardOutcome,
 };
+use crate::wire::{GrantBody, Granted};
 
 pub(super) fn mismatch(amount: Ucr) -> Problem {
     let detail = format!(
@@ -44,42 +45,10 @@ pub(super) fn closed(account: &AccountId, state: &str) -> Problem {
     Problem::new(Kind::AccountClosed, detail).with("state", state)
 }
 
-/// Credits for an account.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct GrantBody {
-    /// How many micro-credits, above zero.
-    amount_ucr: i64,
-    /// `purchase`, `promo`, `plan`, `signup`, `daily` or `adjustment`.
-    kind: String,
-    /// When what is left is gone, RFC 3339; purchased credits never expire.
-    expires_at: Option<String>,
-    /// Why, for the books.
-    #[serde(default)]
-    reason: String,
-}
-
-/// Credits that came in.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Granted {
-    /// The account.
-    account: String,
-    /// The idempotency key it stands under in the books.
-    operation: String,
-    /// The bucket they went into.
-    grant: String,
-    /// How many.
-    granted_ucr: i64,
-    /// Available right after it.
-    available_ucr: i64,
-    /// Owed right after it.
-    debt_ucr: i64,
-}
-
 /// Grant credits, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/grants", operation_id = "grant_credits", tag = "accounts",
     security(("key" = ["admin"])),
-    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the payment's id, say")),
+    params(("Idempotency-Key" = String, Header, pattern = "^[!-~]{1,128}$", description = "Makes it happen once: the payment's id, say")),
     request_body = GrantBody,
     responses((status = 201, body = Granted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn grant(
@@ -142,6 +111,7 @@ pub(in crate::api) async fn grant(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct AdjustBody {
     /// How many micro-credits: above zero to give, below to take. What is not there becomes debt.
+    #[schema(minimum = -9007199254740991i64, maximum = 9007199254740991i64)]
     amount_ucr: i64,
     /// Why, for the books.
     reason: String,
@@ -167,7 +137,7 @@ pub(in crate::api) struct Adjusted {
 /// Correct a balance, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/adjustments", operation_id = "adjust_balance", tag = "accounts",
     security(("key" = ["admin"])),
-    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the ticket's id, say")),
+    params(("Idempotency-Key" = String, Header, pattern = "^[!-~]{1,128}$", description = "Makes it happen once: the ticket's id, say")),
     request_body = AdjustBody,
     responses((status = 201, body = Adjusted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn adjust(
@@ -197,9 +167,10 @@ pub(in crate::api) async fn adjust(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ClawbackBody {
     /// The idempotency key that the payment was granted under.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, pattern = "^[!-~]{1,128}$")]
     payment: OperationId,
     /// How much; all that was not clawed back before where nothing is said.
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
     amount_ucr: Option<i64>,
     /// Why, for the books.
     reason: String,
@@ -208,7 +179,7 @@ pub(in crate::api) struct ClawbackBody {
 /// Take back the credits of a payment
 #[utoipa::path(post, path = "/v1/accounts/{account}/clawbacks", operation_id = "claw_back_payment", tag = "accounts",
     security(("key" = ["admin"])),
-    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the dispute's id, say")),
+    params(("Idempotency-Key" = String, Header, pattern = "^[!-~]{1,128}$", description = "Makes it happen once: the dispute's id, say")),
     request_body = ClawbackBody,
     responses((status = 201, body = Adjusted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn clawback(

@@ -1,16 +1,15 @@
-//! Dead letters: found by a filter, looked at before anything is done, retried in the background.
+//! Dead letters: found by a filter, looked at before anything is done, retried or dropped in the background.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 
-use super::jobs::redrive;
 use super::listing::limit;
+use super::runs::{Deed, Order};
 use super::shapes::{Page, ProblemBody};
 use crate::api::House;
 use crate::api::extract::{Body, Query, answer};
@@ -20,37 +19,12 @@ use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
 use crate::domain::failure::FailureClass;
 use crate::domain::ids::AccountId;
 use crate::store::{DeadFilter, DeadLetter, Payer, Place, Sorting};
+use crate::wire::{DeadFilter as Filter, DropRequest, Letter, Look, RetryRequest, Run, Short};
 
-/// Runs that are remembered, and that may go on at a time.
-const RUNS_KEPT: usize = 100;
-const RUNS_AT_ONCE: usize = 4;
 /// Pages that one call of the listing looks through.
 const LOOKS_MAX: usize = 10;
 /// Accounts that a look names one by one.
 const SHORT_MAX: usize = 100;
-
-/// Which dead letters; all that is said has to fit.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema, IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::api) struct Filter {
-    /// Only this tool's.
-    tool: Option<String>,
-    /// Only those of this failure class.
-    class: Option<String>,
-    /// Only this account's.
-    #[schema(value_type = Option<String>)]
-    #[param(value_type = Option<String>)]
-    account: Option<AccountId>,
-    /// Only those that ended then or later, RFC 3339.
-    since: Option<String>,
-    /// Only those that ended then or earlier, RFC 3339.
-    until: Option<String>,
-    /// In the listing: how many, 1 to 100, 20 where nothing is said.
-    limit: Option<usize>,
-    /// In the listing: `next_cursor` of the page before.
-    cursor: Option<String>,
-}
 
 impl Filter {
     /// As of the store's clock: nothing that ends from now on fits, so that a walk comes to an end.
@@ -76,27 +50,6 @@ impl Filter {
     }
 }
 
-/// A dead letter.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Letter {
-    /// The job.
-    job: String,
-    /// When it ended.
-    ended_at: Option<String>,
-    /// `failed` or `timed_out`.
-    state: String,
-    /// Whose it is.
-    account: String,
-    /// Its tool.
-    tool: String,
-    /// Its failure class.
-    class: String,
-    /// What its owner was told.
-    message: String,
-    /// What was held for it, and would be again.
-    ceiling_ucr: i64,
-}
-
 impl Letter {
     fn of(letter: DeadLetter) -> Self {
         Self {
@@ -108,19 +61,20 @@ impl Letter {
             class: letter.class,
             message: letter.message,
             ceiling_ucr: letter.ceiling.get(),
+            submissions: letter.submissions,
         }
     }
 }
 
 /// Where a walk over all partitions is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct At {
+pub(super) struct At {
     partition: u16,
     last: Option<(u64, String)>,
 }
 
 /// The next dead letters of a walk, partition by partition, and where it is then; `None` at the end.
-async fn turn(
+pub(super) async fn turn(
     house: &House,
     filter: &DeadFilter,
     at: &At,
@@ -183,114 +137,6 @@ pub(in crate::api) async fn list(
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
 }
 
-/// Dead letters to be retried.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct RetryRequest {
-    /// Which ones. An empty filter is all of them.
-    filter: Filter,
-    /// Who pays: `account` (at most the old ceiling, like any job) or `house`.
-    payer: String,
-    /// Why, for the log of operators' acts.
-    reason: String,
-    /// Only look: how many, how many credits, who could not pay.
-    #[serde(default)]
-    dry_run: bool,
-}
-
-/// What a retry would do, looked at without doing it.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(in crate::api) struct Look {
-    /// Always true here.
-    dry_run: bool,
-    /// Dead letters that fit.
-    jobs: u64,
-    /// What would be held for all of them.
-    hold_ucr: i64,
-    /// Those that whoever pays could pay now.
-    payable_jobs: u64,
-    /// What would be held for these.
-    payable_ucr: i64,
-    /// Accounts that could not have all of theirs retried: the first hundred.
-    short: Vec<Short>,
-}
-
-/// An account that could not have all of its dead letters retried.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-struct Short {
-    /// The account.
-    account: String,
-    /// `open`, or why it may not spend.
-    state: String,
-    /// Its dead letters that fit.
-    jobs: u64,
-    /// What would be held for them.
-    need_ucr: i64,
-    /// What it can spend.
-    available_ucr: i64,
-}
-
-/// A retry that goes on in the background.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(in crate::api) struct Run {
-    /// Its id: `GET /v1/runs/{run}`. It lives in the process that began it.
-    run: String,
-    /// `running`, `done`, or `broken` where the store was away: start it again, what was done is found.
-    state: &'static str,
-    /// Dead letters that were looked at.
-    seen: u64,
-    /// Retried now.
-    retried: u64,
-    /// Retried before.
-    replayed: u64,
-    /// Held for those retried now.
-    hold_ucr: i64,
-    /// Refused, by problem.
-    refused: BTreeMap<String, u64>,
-}
-
-/// Runs by id, those that have ended included.
-#[derive(Default)]
-pub(in crate::api) struct Runs(Mutex<BTreeMap<String, Run>>);
-
-impl Runs {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Run>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A new one, where there is room.
-    fn begin(&self) -> Result<Run, Problem> {
-        let mut runs = self.lock();
-        if runs.values().filter(|run| run.state == "running").count() >= RUNS_AT_ONCE {
-            let detail = "as many retries go on as may";
-            return Err(Problem::new(Kind::Overloaded, detail).retry_after(5));
-        }
-        while runs.len() >= RUNS_KEPT {
-            // Ids sort by time; those that go on are few.
-            let oldest = runs.iter().find(|(_, run)| run.state != "running");
-            let Some(oldest) = oldest.map(|(id, _)| id.clone()) else {
-                break;
-            };
-            runs.remove(&oldest);
-        }
-        let run = Run {
-            run: format!("r{}", uuid::Uuid::now_v7().simple()),
-            state: "running",
-            seen: 0,
-            retried: 0,
-            replayed: 0,
-            hold_ucr: 0,
-            refused: BTreeMap::new(),
-        };
-        runs.insert(run.run.clone(), run.clone());
-        Ok(run)
-    }
-
-    fn note(&self, run: &Run) {
-        self.lock().insert(run.run.clone(), run.clone());
-    }
-}
-
 /// Retry dead letters by a filter
 ///
 /// With `dry_run` the answer says what would happen. Otherwise the work goes on in the background and the
@@ -309,70 +155,51 @@ pub(in crate::api) async fn retry(
             "payer: it is account or house",
         ));
     };
+    limit(body.filter.limit)?;
     let filter = body.filter.read(&house).await?;
     if body.dry_run {
         let look = look(&house, &filter, payer).await?;
         return Ok(answer(StatusCode::OK, &look));
     }
-    let run = house.runs.begin()?;
     let order = Order {
         filter,
-        payer,
+        deed: Deed::Retry(payer),
         reason: body.reason,
         actor: caller.actor(),
     };
-    tokio::spawn(order.carry_out(Arc::clone(&house), run.clone()));
+    let run = order.begin(&house)?;
     Ok(answer(StatusCode::ACCEPTED, &run))
 }
 
-struct Order {
-    filter: DeadFilter,
-    payer: Payer,
-    reason: String,
-    actor: String,
-}
-
-impl Order {
-    async fn carry_out(self, house: Arc<House>, mut run: Run) {
-        let mut at = Some(At::default());
-        while let Some(here) = at.take() {
-            let Ok((letters, next)) = turn(&house, &self.filter, &here).await else {
-                run.state = "broken";
-                break;
-            };
-            for letter in letters {
-                if house.stop.is_cancelled() || !self.one(&house, &letter, &mut run).await {
-                    run.state = "broken";
-                    house.runs.note(&run);
-                    return;
-                }
-                house.runs.note(&run);
-            }
-            at = next;
-        }
-        if run.state == "running" {
-            run.state = "done";
-        }
-        house.runs.note(&run);
+/// Let dead letters go by a filter
+///
+/// What was asked for is forgotten at once and for good; nobody's credits move. With `dry_run` the answer
+/// says how many there are. Otherwise the work goes on in the background and the answer names its run.
+#[utoipa::path(post, path = "/v1/dead-letters/drop", operation_id = "drop_dead_letters", tag = "house",
+    security(("key" = ["operate"])), request_body = DropRequest,
+    responses((status = 200, body = Look), (status = 202, body = Run), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub(in crate::api) async fn drop_all(
+    State(house): State<Arc<House>>,
+    caller: Caller,
+    Body(body): Body<DropRequest>,
+) -> Result<Response, Problem> {
+    if body.reason.trim().is_empty() {
+        return Err(Problem::new(Kind::BadRequest, "reason: it must say why"));
     }
-
-    /// Retries one; false where the store, and not the job, is the trouble.
-    async fn one(&self, house: &House, letter: &DeadLetter, run: &mut Run) -> bool {
-        run.seen += 1;
-        let (reason, actor) = (&self.reason, &self.actor);
-        match redrive(house, &letter.job, self.payer, reason, actor).await {
-            Ok((_, true)) => run.replayed += 1,
-            Ok((retried, false)) => {
-                run.retried += 1;
-                run.hold_ucr = run.hold_ucr.saturating_add(retried.hold_ucr);
-            }
-            Err(problem) => match problem.kind() {
-                Kind::StoreUnavailable | Kind::UnknownOutcome | Kind::StoreFull => return false,
-                kind => *run.refused.entry(kind.word().to_owned()).or_default() += 1,
-            },
-        }
-        true
+    limit(body.filter.limit)?;
+    let filter = body.filter.read(&house).await?;
+    if body.dry_run {
+        let look = look(&house, &filter, Payer::House).await?;
+        return Ok(answer(StatusCode::OK, &look));
     }
+    let order = Order {
+        filter,
+        deed: Deed::Drop,
+        reason: body.reason,
+        actor: caller.actor(),
+    };
+    let run = order.begin(&house)?;
+    Ok(answer(StatusCode::ACCEPTED, &run))
 }
 
 /// Looks at everything that fits. One number for each account is in memory.
@@ -382,7 +209,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
         ..Look::default()
     };
     // What each account could still spend, and what it is short of.
-    let mut purses: HashMap<AccountId, (Short, i64, u64)> = HashMap::new();
+    let mut purses: HashMap<AccountId, (Short, i64)> = HashMap::new();
     let mut at = Some(At::default());
     while let Some(here) = at.take() {
         let (letters, next) = turn(house, filter, &here).await?;
@@ -390,7 +217,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             if !purses.contains_key(&letter.account) {
                 purses.insert(letter.account.clone(), purse(house, &letter.account).await?);
             }
-            let Some((short, left_ucr, payable)) = purses.get_mut(&letter.account) else {
+            let Some((short, left_ucr)) = purses.get_mut(&letter.account) else {
                 continue;
             };
             let need_ucr = letter.ceiling.get();
@@ -401,7 +228,7 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
             let can_pay = payer == Payer::House || *left_ucr >= need_ucr;
             if can_pay && short.state == "open" {
                 *left_ucr -= need_ucr;
-                *payable += 1;
+                short.payable_jobs += 1;
                 look.payable_jobs += 1;
                 look.payable_ucr = look.payable_ucr.saturating_add(need_ucr);
             }
@@ -410,14 +237,14 @@ async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, 
     }
     let short = purses
         .into_values()
-        .filter(|(short, _, payable)| *payable < short.jobs);
-    look.short = short.map(|(short, ..)| short).collect();
+        .filter(|(short, _)| short.payable_jobs < short.jobs);
+    look.short = short.map(|(short, _)| short).collect();
     look.short.sort_by(|a, b| a.account.cmp(&b.account));
     look.short.truncate(SHORT_MAX);
     Ok(look)
 }
 
-async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), Problem> {
+async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64), Problem> {
     let view = house.store.account(account).await;
     let view = view.map_err(Problem::harmless)?;
     let (state, available_ucr) = view.map_or_else(
@@ -430,24 +257,7 @@ async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64, u64), 
         jobs: 0,
         need_ucr: 0,
         available_ucr,
+        payable_jobs: 0,
     };
-    Ok((short, available_ucr, 0))
-}
-
-/// How far a retry has come
-#[utoipa::path(get, path = "/v1/runs/{run}", operation_id = "get_run", tag = "house",
-    security(("key" = ["operate"])),
-    responses((status = 200, body = Run), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub(in crate::api) async fn run(
-    State(house): State<Arc<House>>,
-    Path(run): Path<String>,
-) -> Result<Response, Problem> {
-    let found = house.runs.lock().get(&run).cloned();
-    let found = found.ok_or_else(|| {
-        Problem::new(
-            Kind::UnknownRun,
-            format!("there is no run {run} in this process"),
-        )
-    })?;
-    Ok(answer(StatusCode::OK, &found))
+    Ok((short, available_ucr))
 }

@@ -22,6 +22,7 @@ use crate::api::text::rfc3339;
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State as JobState;
 use crate::store::{EventId, FeedEvent};
+use crate::wire::Event;
 
 /// Events that are read again at a time.
 const READ: usize = 500;
@@ -222,12 +223,12 @@ impl Follower {
         }
         self.last = event.id;
         let it = &event.event;
-        let data = json!({
-            "event": it.event,
-            "job": Some(&it.job).filter(|job| !job.is_empty()),
-            "account": it.account,
-            "detail": it.detail,
-            "at": rfc3339(it.at_ms),
+        let data = json!(Event {
+            event: it.event.clone(),
+            job: Some(it.job.clone()).filter(|job| !job.is_empty()),
+            account: it.account.clone(),
+            detail: it.detail.clone(),
+            at: rfc3339(it.at_ms),
         });
         let sent = Sent::default().id(event.id.to_string()).event(&it.event);
         self.ready.push_back(sent.data(data.to_string()));

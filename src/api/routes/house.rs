@@ -18,46 +18,7 @@ use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::rfc3339;
 use crate::store::{Halt, QueueAct, QueueView, WorkerDrain, WorkerView};
-
-/// A queue.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Queue {
-    /// Its name.
-    queue: String,
-    /// Who paused it: workers are given nothing new.
-    paused: Option<Halted>,
-    /// Who drains it: no new jobs are taken.
-    draining: Option<Halted>,
-    /// Ready for a worker.
-    ready: u64,
-    /// Waiting in their accounts' lanes.
-    lane: u64,
-    /// Due later.
-    scheduled: u64,
-    /// In workers' hands.
-    running: u64,
-    /// Held for all of them.
-    held_ucr: i64,
-    /// How long the one that waits longest has been due.
-    oldest_ms: Option<u64>,
-    /// From due to first start, of recent jobs: half of them waited no longer.
-    start_wait_p50_ms: Option<u64>,
-    /// The same of 95 in a hundred.
-    start_wait_p95_ms: Option<u64>,
-}
-
-/// A halt.
-#[derive(Debug, Serialize, ToSchema)]
-struct Halted {
-    /// Why.
-    reason: String,
-    /// Who.
-    actor: String,
-    /// When.
-    at: Option<String>,
-    /// It does not stand in all partitions: repeat the call.
-    partly: bool,
-}
+use crate::wire::{HaltAnswer, HaltRequest, Halted, Queue, Scale};
 
 impl Queue {
     fn of(view: &QueueView) -> Self {
@@ -75,8 +36,10 @@ impl Queue {
             lane: view.lane,
             scheduled: view.scheduled(),
             running: view.running,
+            open: view.open,
             held_ucr: view.held_ucr,
             oldest_ms: view.oldest_ms,
+            starts: view.start_waits_ms.len(),
             start_wait_p50_ms: view.start_wait_ms(50),
             start_wait_p95_ms: view.start_wait_ms(95),
         }
@@ -109,27 +72,6 @@ pub(in crate::api) async fn queues(State(house): State<Arc<House>>) -> Result<Re
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
 }
 
-/// What a queue is to do.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct HaltRequest {
-    /// `pause` (nothing new starts), `drain` (nothing new is taken) or `resume`.
-    act: String,
-    /// Why, for whoever wonders later.
-    reason: String,
-}
-
-/// What came of it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct HaltAnswer {
-    /// The queue.
-    queue: String,
-    /// What was done.
-    act: &'static str,
-    /// Partitions in which it changed anything.
-    changed: u16,
-}
-
 /// Pause a queue, drain it, or let it go on
 #[utoipa::path(post, path = "/v1/queues/{queue}/halt", operation_id = "halt_queue", tag = "house",
     security(("key" = ["operate"])), request_body = HaltRequest,
@@ -156,7 +98,7 @@ pub(in crate::api) async fn halt(
     let changed = house.store.act_on_queue(&queue, act, reason, &by).await?;
     let done = HaltAnswer {
         queue,
-        act: act.as_str(),
+        act: act.as_str().to_owned(),
         changed,
     };
     Ok(repeatable(StatusCode::OK, changed == 0, &done))
@@ -225,7 +167,7 @@ pub(in crate::api) struct DrainRequest {
 
 /// Order a worker to hand its jobs over and to end
 #[utoipa::path(post, path = "/v1/workers/{worker}/drain", operation_id = "drain_worker", tag = "house",
-    security(("key" = ["operate"])), request_body = DrainRequest,
+    security(("key" = ["operate"])), request_body = Option<DrainRequest>,
     responses((status = 202, description = "It has been told"), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn drain_worker(
     State(house): State<Arc<House>>,
@@ -282,6 +224,7 @@ pub(in crate::api) async fn providers(State(house): State<Arc<House>>) -> Respon
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Most {
     /// How many: 1 to 100, 20 where nothing is said.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
 }
 
@@ -354,8 +297,10 @@ pub(in crate::api) struct Act {
 pub(in crate::api) struct ActsOf {
     /// Only this partition's: acts on accounts and jobs stand in theirs, acts on keys in 0.
     #[serde(default)]
+    #[param(maximum = 255)]
     partition: u16,
     /// Only from then on, RFC 3339.
+    #[param(format = DateTime)]
     since: Option<String>,
 }
 
@@ -401,22 +346,6 @@ pub(in crate::api) async fn acts(
 pub(in crate::api) struct ScaleOf {
     /// The queue.
     queue: String,
-}
-
-/// How much work there is for how many hands.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Scale {
-    /// The queue.
-    queue: String,
-    /// Slots that would be in use if there were enough: what waits and what runs; 0 while it is paused and
-    /// nothing runs. An autoscaler divides it by the slots of one worker.
-    value: u64,
-    /// Could start now.
-    waiting: u64,
-    /// In workers' hands.
-    running: u64,
-    /// Slots of all workers that are not leaving.
-    slots: u64,
 }
 
 /// How many slots a queue needs, for autoscalers (KEDA: `metrics-api` with `valueLocation: value`)

@@ -26,6 +26,7 @@ use crate::store::{
     CancelOutcome, ForceFailOutcome, JobView, Payer, Redrive, RedriveOutcome, RefundOutcome,
     RefundRequest,
 };
+use crate::wire::{Cancelled, Explanation, ForceFailRequest, ForceFailed, Line, Retried, Slice};
 
 /// A job is looked at again after so long without news.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -97,17 +98,6 @@ pub(in crate::api) async fn get(
     Ok(answer(StatusCode::OK, &Job::of(&view)))
 }
 
-/// What came of a cancel.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Cancelled {
-    /// The job.
-    job: String,
-    /// `cancelled`, or `cancelling` while its worker is being told.
-    outcome: &'static str,
-    /// What was given back at once.
-    released_ucr: i64,
-}
-
 /// Cancel a job
 ///
 /// Nothing is charged, and what was held is given back: at once where it waits, when its worker has stopped
@@ -133,25 +123,10 @@ pub(in crate::api) async fn cancel(
     };
     let cancelled = Cancelled {
         job,
-        outcome,
+        outcome: outcome.to_owned(),
         released_ucr,
     };
     Ok(repeatable(StatusCode::OK, replayed, &cancelled))
-}
-
-/// A job made again from a dead letter.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Retried {
-    /// The dead letter.
-    pub(in crate::api) job: String,
-    /// The job it became.
-    pub(in crate::api) new_job: String,
-    /// What is held for it.
-    pub(in crate::api) hold_ucr: i64,
-    /// `account` or `house`.
-    pub(in crate::api) payer: &'static str,
-    /// Where the new job stands.
-    pub(in crate::api) state: String,
 }
 
 /// Submits a dead letter again. The same one again is answered with the job it became.
@@ -176,7 +151,7 @@ pub(super) async fn redrive(
                 job: dead.to_string(),
                 new_job: redriven.job.to_string(),
                 hold_ucr: redriven.hold.get(),
-                payer: payer.as_str(),
+                payer: payer.as_str().to_owned(),
                 state: redriven.state.to_string(),
             },
             redriven.replayed,
@@ -200,45 +175,6 @@ pub(in crate::api) async fn retry(
     let by = caller.actor();
     let (retried, replayed) = redrive(&house, &id, Payer::Account, "", &by).await?;
     Ok(repeatable(StatusCode::CREATED, replayed, &retried))
-}
-
-/// How a job's price came about.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Explanation {
-    /// The job as it stands.
-    job: Job,
-    /// The rule it is priced by, as it was when it was submitted.
-    rule: Option<String>,
-    /// The longest output that was asked for.
-    asked_ms: Option<i64>,
-    /// Outputs that were asked for.
-    asked_outputs: Option<i64>,
-    /// From which grants was held, and what of it was charged.
-    slices: Vec<Slice>,
-    /// What happened to it.
-    timeline: Vec<Line>,
-}
-
-/// A part of a hold.
-#[derive(Debug, Serialize, ToSchema)]
-struct Slice {
-    /// The grant.
-    grant: String,
-    /// Held of it.
-    held_ucr: i64,
-    /// Charged of it.
-    captured_ucr: i64,
-}
-
-/// A line of a job's timeline.
-#[derive(Debug, Serialize, ToSchema)]
-struct Line {
-    /// When.
-    at: Option<String>,
-    /// What happened.
-    event: String,
-    /// More about it.
-    detail: String,
 }
 
 /// Explain a job: its rule, its slices, its timeline
@@ -290,27 +226,6 @@ fn slices(view: &JobView) -> Vec<Slice> {
         .collect()
 }
 
-/// Why an operator ends a job.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct ForceFailRequest {
-    /// Why, for the log of operators' acts.
-    reason: String,
-    /// The failure class; `lost` where nothing is said.
-    class: Option<String>,
-}
-
-/// What came of it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct ForceFailed {
-    /// The job.
-    job: String,
-    /// How it ended.
-    state: String,
-    /// What was given back.
-    released_ucr: i64,
-}
-
 /// End an open job as failed, whatever it is doing
 #[utoipa::path(post, path = "/v1/jobs/{job}/force-fail", operation_id = "force_fail_job", tag = "jobs",
     security(("key" = ["operate"])), request_body = ForceFailRequest,
@@ -360,6 +275,7 @@ pub(in crate::api) async fn force_fail(
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct RefundBody {
     /// How much; all of the charge that was not refunded before where nothing is said.
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
     amount_ucr: Option<i64>,
     /// Why, for the books.
     reason: String,
@@ -383,7 +299,7 @@ pub(in crate::api) struct Refunded {
 /// Refund a job's charge, or a part of it
 #[utoipa::path(post, path = "/v1/jobs/{job}/refund", operation_id = "refund_job", tag = "jobs",
     security(("key" = ["admin"])),
-    params(("Idempotency-Key" = String, Header, description = "Makes it happen once")),
+    params(("Idempotency-Key" = String, Header, pattern = "^[!-~]{1,128}$", description = "Makes it happen once")),
     request_body = RefundBody,
     responses((status = 201, body = Refunded), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn refund(

@@ -79,20 +79,25 @@ pub(in crate::api) struct Secret {
     old_until: Option<String>,
 }
 
+/// The longest life that a key can be given, ms.
+const TTL_MAX_MS: u64 = 100 * 31_557_600_000;
+
 /// A key to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct KeyRequest {
     /// What people call it: 1 to 40 letters, digits, or one of . _ @ -
+    #[schema(pattern = "^[A-Za-z0-9._@-]{1,40}$")]
     name: String,
     /// Of `produce`, `operate`, `admin`.
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<String>, min_items = 1, pattern = "^(produce|operate|admin)$")]
     scopes: Vec<KeyScope>,
     /// The only account it sees; then its only scope is `produce`.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     account: Option<AccountId>,
     /// How long it lives; until it is revoked where nothing is said.
     #[serde(default)]
+    #[schema(maximum = 3155760000000u64)]
     ttl_ms: u64,
     /// Why, for the log of operators' acts.
     #[serde(default)]
@@ -112,6 +117,9 @@ pub(in crate::api) async fn create(
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"._@-".contains(&b);
     if !(1..=40).contains(&body.name.len()) || !body.name.bytes().all(fits) {
         return bad("name: 1 to 40 letters, digits, or one of . _ @ -");
+    }
+    if body.ttl_ms > TTL_MAX_MS {
+        return bad(&format!("ttl_ms: at most {TTL_MAX_MS}, a hundred years"));
     }
     if body.scopes.is_empty() {
         return bad("scopes: at least one of produce, operate, admin");
@@ -172,7 +180,7 @@ pub(in crate::api) struct RotateRequest {
 
 /// Give an API key a new secret
 #[utoipa::path(post, path = "/v1/keys/{key}/rotate", operation_id = "rotate_key", tag = "keys",
-    security(("key" = ["admin"])), request_body = RotateRequest,
+    security(("key" = ["admin"])), request_body = Option<RotateRequest>,
     responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn rotate(
     State(house): State<Arc<House>>,
@@ -219,7 +227,7 @@ pub(in crate::api) struct Revoked {
 
 /// End an API key or a token, at once and for good
 #[utoipa::path(post, path = "/v1/keys/{key}/revoke", operation_id = "revoke_key", tag = "keys",
-    security(("key" = ["admin"])), request_body = RevokeRequest,
+    security(("key" = ["admin"])), request_body = Option<RevokeRequest>,
     responses((status = 200, body = Revoked), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn revoke(
     State(house): State<Arc<House>>,
@@ -250,6 +258,7 @@ fn unknown(key: &str) -> Problem {
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct TokenRequest {
     /// How long it lives: 1 hour where nothing is said, api.token_max_ms at most.
+    #[schema(minimum = 1, maximum = 3155760000000u64)]
     ttl_ms: Option<u64>,
 }
 
@@ -257,7 +266,7 @@ pub(in crate::api) struct TokenRequest {
 ///
 /// It may do what `produce` may, for this account alone, and ends by itself. A token makes no tokens.
 #[utoipa::path(post, path = "/v1/accounts/{account}/tokens", operation_id = "create_token", tag = "keys",
-    security(("key" = ["produce"])), request_body = TokenRequest,
+    security(("key" = ["produce"])), request_body = Option<TokenRequest>,
     responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn token(
     State(house): State<Arc<House>>,

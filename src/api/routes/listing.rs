@@ -31,14 +31,15 @@ const LOOKS_MAX: usize = 10;
 pub(in crate::api) struct Filter {
     /// Only this account's, the newest first. Without it: open ones by their deadline, then ended ones,
     /// the latest first.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     account: Option<AccountId>,
     /// Only those in this state.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, pattern = "^(scheduled|queued|running|succeeded|failed|timed_out|cancelled)$")]
     state: Option<JobState>,
     /// Only this tool's.
     tool: Option<String>,
     /// How many: 1 to 100, 20 where nothing is said. A page may have fewer and still not be the last.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

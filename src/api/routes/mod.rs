@@ -5,7 +5,9 @@ pub(super) mod accounts;
 pub(super) mod credits;
 pub(super) mod dead;
 pub(super) mod events;
+pub(super) mod freezes;
 pub(super) mod health;
+pub(super) mod holds;
 pub(super) mod house;
 pub(super) mod jobs;
 pub(super) mod keys;
@@ -13,6 +15,7 @@ pub(super) mod listing;
 pub(super) mod pages;
 pub(super) mod plans;
 pub(super) mod quotes;
+pub(super) mod runs;
 pub(super) mod scrape;
 pub(super) mod shapes;
 pub(super) mod spending;
@@ -63,7 +66,11 @@ pub(super) fn all() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(house::scale))
         .routes(routes!(dead::list))
         .routes(routes!(dead::retry))
-        .routes(routes!(dead::run))
+        .routes(routes!(dead::drop_all))
+        .routes(routes!(runs::get))
+        .routes(routes!(holds::list))
+        .routes(routes!(freezes::list, freezes::freeze))
+        .routes(routes!(freezes::clear))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))

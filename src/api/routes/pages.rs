@@ -8,6 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use crate::api::House;
 use crate::api::problem::{Kind, Problem};
+use crate::wire::ProblemBody;
 
 /// A page of our own, without anything from elsewhere.
 const REFERENCE: &str = include_str!("reference.html");
@@ -29,7 +30,7 @@ pub(in crate::api) async fn reference() -> Html<&'static str> {
 
 /// What a problem is, and what to do about it
 #[utoipa::path(get, path = "/problems/{problem}", operation_id = "get_problem", tag = "server",
-    security(()), responses((status = 200, body = String, content_type = "text/plain")))]
+    security(()), responses((status = 200, body = String, content_type = "text/plain"), (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn problem(Path(word): Path<String>) -> Result<String, Problem> {
     let kind = Kind::ALL.iter().find(|kind| kind.word() == word);
     let kind = kind

@@ -25,6 +25,7 @@ pub(in crate::api) struct PlanBody {
     /// A plan of the settings, or `none`.
     plan: String,
     /// When the period that was paid for ends, RFC 3339; one period from now where nothing is said.
+    #[schema(format = DateTime)]
     until: Option<String>,
     /// Why, for the books.
     #[serde(default)]
@@ -49,7 +50,7 @@ pub(in crate::api) struct Planned {
 /// Put an account on a plan, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/plan", operation_id = "set_plan", tag = "accounts",
     security(("key" = ["admin"])),
-    params(("Idempotency-Key" = String, Header, description = "Makes it happen once: the invoice's id, say")),
+    params(("Idempotency-Key" = String, Header, pattern = "^[!-~]{1,128}$", description = "Makes it happen once: the invoice's id, say")),
     request_body = PlanBody,
     responses((status = 201, body = Planned), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn set(

@@ -5,9 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use super::shapes::ProblemBody;
 use crate::api::House;
@@ -15,38 +12,8 @@ use crate::api::extract::{Body, answer};
 use crate::api::gate::Caller;
 use crate::api::problem::Problem;
 use crate::api::text::rfc3339;
-use crate::domain::ids::AccountId;
 use crate::producer::Asking;
-
-/// What is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct QuoteRequest {
-    /// Who would pay. Keys and tokens for one account may leave it out.
-    #[schema(value_type = Option<String>)]
-    account: Option<AccountId>,
-    /// The tool's name.
-    tool: String,
-    /// Its parameters.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    params: Map<String, Value>,
-    /// One of the tool's routes, pinned.
-    route: Option<String>,
-}
-
-/// A price that stands for a while.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Quote {
-    /// Its id: submit with it, and the price is this one.
-    quote: String,
-    /// No charge passes it.
-    ceiling_ucr: i64,
-    /// The catalogue it was priced by.
-    price_version: String,
-    /// Until when it stands.
-    expires_at: Option<String>,
-}
+use crate::wire::{Quote, QuoteRequest};
 
 /// Price a request
 ///

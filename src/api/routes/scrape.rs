@@ -42,7 +42,12 @@ async fn look(house: &House) -> Result<Seen, Error> {
     let free = |places: &tokio::sync::Semaphore, all: u32| {
         (all as usize).saturating_sub(places.available_permits())
     };
+    let (_, open) = store.oldest_obligations(0).await?;
+    let mut spend = store.provider_spend().await?;
+    spend.sort_by_key(|one| std::cmp::Reverse(one.cost_usd_micros));
     Ok(Seen {
+        spend,
+        obligations: usize::try_from(open).unwrap_or(usize::MAX),
         queues: store.queue_views().await?,
         workers: workers
             .iter()

@@ -1,95 +1,10 @@
 //! The shapes of answers that several routes give: a job, its outputs, pages, problems.
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use crate::api::text::rfc3339;
 use crate::store::JobView;
+use crate::wire::Output;
+pub(in crate::api) use crate::wire::{Job, Page, ProblemBody};
 use crate::worker::ArtifactRecord;
-
-/// A job. Amounts are micro-credits.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Job {
-    /// Its id.
-    pub(in crate::api) job: String,
-    /// Who pays.
-    account: String,
-    /// Its tool.
-    tool: String,
-    /// Where it waits.
-    queue: String,
-    /// `high`, `normal` or `low`.
-    priority: String,
-    /// `scheduled`, `queued`, `running`, `succeeded`, `failed`, `timed_out` or `cancelled`.
-    state: String,
-    /// Of one that failed: the failure class.
-    class: Option<String>,
-    /// Of one that failed: a sentence for its owner.
-    message: Option<String>,
-    /// Failures of a provider so far.
-    tries: i64,
-    /// How often another worker had to pick it up.
-    takeovers: i64,
-    /// POSTs to providers.
-    submissions: i64,
-    /// The ceiling: what is, or was, held.
-    hold_ucr: i64,
-    /// Charged.
-    captured_ucr: i64,
-    /// Of the hold, given back.
-    released_ucr: i64,
-    /// Of the charge, given back later.
-    refunded_ucr: i64,
-    /// Above the quote, paid by the platform.
-    absorbed_ucr: i64,
-    /// Length of the outputs as measured.
-    measured_ms: Option<i64>,
-    /// The part of it that is charged.
-    billable_ms: Option<i64>,
-    /// What was odd about the outputs: `unmeasured`, `disagreement`, `fewer_outputs`, ...
-    flags: Vec<String>,
-    /// The catalogue it was priced by.
-    price_version: Option<String>,
-    /// The quote it was made from.
-    quote: Option<String>,
-    /// The key it was submitted with.
-    idempotency_key: Option<String>,
-    /// `account` or `house`.
-    payer: String,
-    /// The dead letter it was made from.
-    retry_of: Option<String>,
-    /// The job that was made from it as a dead letter.
-    retried_as: Option<String>,
-    /// When it was submitted.
-    created_at: Option<String>,
-    /// When it is, or was, due.
-    due_at: Option<String>,
-    /// Its first start.
-    started_at: Option<String>,
-    /// By when it ends refunded at the latest.
-    deadline_at: Option<String>,
-    /// When it ended.
-    finished_at: Option<String>,
-    /// The stored outputs.
-    outputs: Vec<Output>,
-}
-
-/// A stored output.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Output {
-    /// Where it is below the artifact folder.
-    place: String,
-    /// SHA-256 of the file, lower-case hex.
-    sha256: String,
-    /// Its size.
-    bytes: u64,
-    /// `image`, `video` or `audio`.
-    kind: String,
-    /// Length of the picture track.
-    video_ms: Option<u64>,
-    /// Length of the sound track.
-    audio_ms: Option<u64>,
-}
 
 impl Job {
     pub(in crate::api) fn of(view: &JobView) -> Self {
@@ -155,29 +70,4 @@ fn outputs(view: &JobView) -> Vec<Output> {
         audio_ms: output.measured.audio.map(|track| track.ms),
     };
     record.outputs.into_iter().map(of_one).collect()
-}
-
-/// A page of a listing.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Page<T> {
-    /// What was found, in order.
-    pub(in crate::api) data: Vec<T>,
-    /// Hand it back as `cursor` for the next page; missing at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::api) next_cursor: Option<String>,
-}
-
-/// Every answer that is no success (RFC 9457), as `application/problem+json`. There are more members by type:
-/// docs/http-api.md.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct ProblemBody {
-    /// Which problem: a page of this server that says what to do about it.
-    #[serde(rename = "type")]
-    kind: String,
-    /// What it is, the same words each time.
-    title: String,
-    /// The status once more.
-    status: u16,
-    /// What it is this time.
-    detail: String,
 }

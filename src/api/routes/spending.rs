@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::accounts::view;
 use super::listing::limit;
@@ -17,6 +17,7 @@ use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
 use crate::ledger::{By, Line, statement as add_up};
+use crate::wire::{Entry, Posting, Statement, StatementLine};
 
 /// Where nothing is said, a statement is of this long until now, ms.
 const USUAL_MS: u64 = 30 * 86_400_000;
@@ -31,49 +32,14 @@ const READ: usize = 1_000;
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Stretch {
     /// From when, RFC 3339, included; 30 days before `to` where nothing is said.
+    #[param(format = DateTime)]
     from: Option<String>,
     /// Until when, RFC 3339, not included; now where nothing is said.
+    #[param(format = DateTime)]
     to: Option<String>,
     /// `day` (of UTC), `tool` or `grant` (kind of credit); `day` where nothing is said.
+    #[param(pattern = "^(day|tool|grant)$")]
     by: Option<String>,
-}
-
-/// What happened to an account's credits in a stretch of time.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Statement {
-    /// The account.
-    account: String,
-    /// From when, included.
-    from: Option<String>,
-    /// Until when, not included.
-    to: Option<String>,
-    /// Lines with anything on them; they add up to the total.
-    lines: Vec<StatementLine>,
-    /// Their sum.
-    total: StatementLine,
-    /// The journal is kept only from then on: what was before is missing here.
-    kept_from: Option<String>,
-}
-
-/// A line of a statement.
-#[derive(Debug, Serialize, ToSchema)]
-struct StatementLine {
-    /// The day, the tool or the kind; `total` for the sum.
-    name: String,
-    /// Jobs that were charged.
-    jobs: u64,
-    /// Granted.
-    granted_ucr: i64,
-    /// Charged.
-    captured_ucr: i64,
-    /// Charged and given back.
-    refunded_ucr: i64,
-    /// Corrected, up or down.
-    adjusted_ucr: i64,
-    /// Expired.
-    expired_ucr: i64,
-    /// By how much available + held - debt changed.
-    net_ucr: i64,
 }
 
 impl StatementLine {
@@ -144,39 +110,10 @@ pub(in crate::api) async fn statement(
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Paging {
     /// How many: 1 to 100, 20 where nothing is said. A page may have fewer and still not be the last.
+    #[param(minimum = 1, maximum = 100)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
-}
-
-/// An entry of the journal.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Entry {
-    /// Its id.
-    entry: String,
-    /// The account's own sequence, without gaps.
-    account_seq: u64,
-    /// When.
-    at: Option<String>,
-    /// `open`, `grant`, `hold`, `settle`, `release`, `expire`, `adjust`, `refund`, `set` or `opening`.
-    kind: String,
-    /// Idempotency key or failure class, by kind.
-    operation: Option<String>,
-    /// The job.
-    job: Option<String>,
-    /// Why, in what operators did.
-    reason: Option<String>,
-    /// Which book, by how much; they sum to zero.
-    postings: Vec<Posting>,
-}
-
-/// A posting.
-#[derive(Debug, Serialize, ToSchema)]
-struct Posting {
-    /// The book.
-    book: String,
-    /// By how much.
-    amount_ucr: i64,
 }
 
 /// Every movement of an account's credits, the newest first

@@ -8,9 +8,8 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use futures_util::StreamExt;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::jobs::until_ended;
 use super::shapes::{Job, ProblemBody};
@@ -19,70 +18,33 @@ use crate::api::extract::{Body, Query, Repeatable, answer, repeatable};
 use crate::api::gate::{Caller, Turn};
 use crate::api::problem::{Kind, Problem};
 use crate::domain::credits::Ucr;
-use crate::domain::ids::{AccountId, IdempotencyKey};
-use crate::domain::job::Priority;
+use crate::domain::ids::IdempotencyKey;
 use crate::producer::{Asking, Terms};
 use crate::store::Submitted;
+use crate::wire::{Accepted, BatchAnswer, BatchRequest, BatchResult, JobRequest};
 
 /// Jobs of one batch.
 const BATCH_MAX: usize = 1_000;
 /// Jobs of one batch that are submitted at a time.
 const BATCH_AT_ONCE: usize = 16;
 
-/// A job to be: a quote's id, or a tool with its parameters.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct JobRequest {
-    /// Who pays. Keys and tokens for one account may leave it out.
-    #[schema(value_type = Option<String>)]
-    account: Option<AccountId>,
-    /// A quote that still stands; then tool, params and route are its own.
-    quote: Option<String>,
-    /// The tool's name.
-    tool: Option<String>,
-    /// Its parameters.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    params: Map<String, Value>,
-    /// One of the tool's routes, pinned.
-    route: Option<String>,
-    /// `high`, `normal` (the default) or `low`.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    priority: Priority,
-    /// How long it waits before it is due.
-    #[serde(default)]
-    delay_ms: u64,
-    /// Refused where more would be held.
-    max_ucr: Option<i64>,
-    /// In a batch: the job's own key. Without one it is the batch's key with the job's number.
-    #[schema(value_type = Option<String>)]
-    idempotency_key: Option<IdempotencyKey>,
-}
-
-/// A job that is held for and queued.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Accepted {
-    /// Its id.
-    job: String,
-    /// `accepted`, or `replayed` where the idempotency key had been before.
-    status: &'static str,
-    /// What is held, or was.
-    hold_ucr: i64,
-    /// Where it stands.
-    state: String,
-    /// With `wait`: the job as it stood when it ended or the time was up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<Job>,
-}
-
 /// How long to wait.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(in crate::api) struct Wait {
     /// Seconds to wait for the job's end; at most api.wait_max_ms.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "wait_s")]
+    #[param(maximum = 86400)]
     wait: u64,
+}
+
+/// A day is as good as for ever; more is a mistake in the unit.
+fn wait_s<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let seconds = u64::deserialize(deserializer)?;
+    if seconds > 86_400 {
+        return Err(serde::de::Error::custom("wait: at most 86400 seconds"));
+    }
+    Ok(seconds)
 }
 
 impl Wait {
@@ -99,7 +61,7 @@ impl Wait {
 /// is the same job, and says so by `Idempotent-Replayed: true`.
 #[utoipa::path(post, path = "/v1/jobs", operation_id = "submit_job", tag = "jobs",
     security(("key" = ["produce"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "An id of your own, 1 to 255 printable ASCII characters"), Wait),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,255}$", description = "An id of your own, 1 to 255 printable ASCII characters"), Wait),
     request_body = JobRequest,
     responses((status = 201, body = Accepted), (status = "4XX", body = ProblemBody, content_type = "application/problem+json"), (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn create(
@@ -110,11 +72,14 @@ pub(in crate::api) async fn create(
     Query(wait): Query<Wait>,
     Body(body): Body<JobRequest>,
 ) -> Result<Response, Problem> {
-    if body.idempotency_key.is_some() {
-        let detail = "idempotency_key: send the header Idempotency-Key instead";
-        return Err(Problem::new(Kind::BadRequest, detail));
-    }
-    let submitted = submit(&house, &caller, body, repeat.key()?).await?;
+    let key = match (repeat.key()?, &body.idempotency_key) {
+        (Some(header), Some(own)) if header != *own => {
+            let detail = "idempotency_key: the header Idempotency-Key says another";
+            return Err(Problem::new(Kind::BadRequest, detail));
+        }
+        (header, own) => header.or_else(|| own.clone()),
+    };
+    let submitted = submit(&house, &caller, body, key).await?;
     let mut accepted = Accepted::of(&submitted);
     if let Some(time) = wait.time(&house) {
         let view = until_ended(&house, &turn, &submitted.job, time).await?;
@@ -135,7 +100,8 @@ impl Accepted {
                 "replayed"
             } else {
                 "accepted"
-            },
+            }
+            .to_owned(),
             hold_ucr: submitted.hold.get(),
             state: submitted.state.to_string(),
             result: None,
@@ -190,48 +156,13 @@ async fn submit(
     })
 }
 
-/// Jobs to be.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct BatchRequest {
-    /// At most 1,000.
-    jobs: Vec<JobRequest>,
-}
-
-/// What came of each.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct BatchAnswer {
-    /// Held and queued now.
-    accepted: usize,
-    /// Had been before.
-    replayed: usize,
-    /// Refused, or with an unknown outcome.
-    failed: usize,
-    /// In the order of the request.
-    results: Vec<BatchResult>,
-}
-
-/// What came of one.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct BatchResult {
-    /// Its place in the request, from 0.
-    index: usize,
-    /// The job, where it was accepted.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    accepted: Option<Accepted>,
-    /// The problem, where it was not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    problem: Option<Value>,
-}
-
 /// Submit up to 1,000 jobs
 ///
 /// Each is accepted or refused for itself; the answer is 200 and says it of each. Repeat the whole batch
 /// with the same `Idempotency-Key`, and what was accepted before is found again.
 #[utoipa::path(post, path = "/v1/jobs/batch", operation_id = "submit_batch", tag = "jobs",
     security(("key" = ["produce"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "An id of your own for the whole batch; a job's own key stands above it")),
+    params(("Idempotency-Key" = Option<String>, Header, pattern = "^[!-~]{1,251}$", description = "An id of your own for the whole batch; a job's own key stands above it")),
     request_body = BatchRequest,
     responses((status = 200, body = BatchAnswer), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn batch(
@@ -247,6 +178,11 @@ pub(in crate::api) async fn batch(
         );
         return Err(Problem::new(Kind::BadRequest, detail));
     }
+    if let Some(key) = repeat.text() {
+        IdempotencyKey::try_from(key.to_owned())?;
+        // The last job's own key is the longest.
+        IdempotencyKey::try_from(format!("{key}#{}", BATCH_MAX - 1))?;
+    }
     let (house, caller, batch_key) = (&house, &caller, repeat.text());
     let one = |(index, job): (usize, JobRequest)| async move {
         let own = job.idempotency_key.clone().map(Ok);
@@ -256,18 +192,26 @@ pub(in crate::api) async fn batch(
             Ok(key) => submit(house, caller, job, key).await,
             Err(error) => Err(error.into()),
         };
-        let accepted = outcome.as_ref().ok().map(Accepted::of);
-        let problem = outcome.err().map(|problem| problem.json());
-        BatchResult {
-            index,
-            accepted,
-            problem,
+        match outcome.map(|submitted| Accepted::of(&submitted)) {
+            Ok(accepted) => BatchResult {
+                index,
+                job: Some(accepted.job),
+                status: Some(accepted.status),
+                hold_ucr: Some(accepted.hold_ucr),
+                state: Some(accepted.state),
+                problem: None,
+            },
+            Err(problem) => BatchResult {
+                index,
+                problem: Some(problem.body()),
+                ..BatchResult::default()
+            },
         }
     };
     let jobs = futures_util::stream::iter(body.jobs.into_iter().enumerate());
     let results: Vec<BatchResult> = jobs.map(one).buffered(BATCH_AT_ONCE).collect().await;
     let count = |status| {
-        let fits = |one: &&BatchResult| one.accepted.as_ref().is_some_and(|a| a.status == status);
+        let fits = |one: &&BatchResult| one.status.as_deref() == Some(status);
         results.iter().filter(fits).count()
     };
     let answered = BatchAnswer {

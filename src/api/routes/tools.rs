@@ -7,8 +7,6 @@ use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::Value;
-use utoipa::ToSchema;
 
 use super::shapes::{Page, ProblemBody};
 use crate::api::House;
@@ -16,43 +14,7 @@ use crate::api::extract::answer;
 use crate::api::problem::{Kind, Problem};
 use crate::domain::catalogue;
 use crate::domain::pricing::RateKind;
-
-/// A tool with its prices.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Tool {
-    /// The name to ask for.
-    tool: String,
-    /// A few words for people.
-    title: String,
-    /// Where its jobs wait.
-    queue: String,
-    /// `per_second` of measured output, or `flat` for each output.
-    rate: &'static str,
-    /// The price of one second or one output, where nothing below changes it.
-    rate_ucr: i64,
-    /// Parameters that change the price.
-    priced_by: Vec<String>,
-    /// Prices by the values of these parameters.
-    prices: Vec<Price>,
-    /// The longest output.
-    longest_ms: Option<u64>,
-    /// Most outputs of one job.
-    count_max: u32,
-    /// Routes that can be pinned.
-    routes: Vec<String>,
-    /// JSON Schema of the parameters.
-    #[schema(value_type = Object)]
-    parameters: Value,
-}
-
-/// A price of its own.
-#[derive(Debug, Serialize, ToSchema)]
-struct Price {
-    /// Values of the parameters in `priced_by`, joined with `/`.
-    values: String,
-    /// The price of one second or one output.
-    rate_ucr: i64,
-}
+use crate::wire::{Price, Tool};
 
 impl Tool {
     fn of(tool: &catalogue::Tool) -> Self {
@@ -64,7 +26,8 @@ impl Tool {
             rate: match rates.base.kind() {
                 RateKind::Flat => "flat",
                 RateKind::PerSecond => "per_second",
-            },
+            }
+            .to_owned(),
             rate_ucr: rates.base.rate_ucr().get(),
             priced_by: rates.by.clone(),
             prices: rates

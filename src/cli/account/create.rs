@@ -7,9 +7,11 @@ use super::repeat;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
+use crate::cli::server::Server;
 use crate::domain::credits::Ucr;
 use crate::domain::ids::AccountId;
 use crate::store::{Opened, Reward, RewardOutcome, Store};
+use crate::wire::NewAccount;
 
 /// Open an account; one that is there already stays as it is
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,9 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        return through(call, &server, args).await;
+    }
     let house = call.house()?;
     let welcome = house.settings().rewards.signup_credits;
     if args.signup && welcome == 0 {
@@ -56,6 +61,28 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         value["signup"] = reward;
         text += &said;
     }
+    call.out.show(&value, || text)?;
+    Ok(Exit::Done)
+}
+
+async fn through(call: &Call, server: &Server, args: Args) -> Result<Exit, Failure> {
+    if args.signup {
+        let message = "a welcome is given by the store itself: name it with --redis URL";
+        return Err(Failure::new(Kind::Usage, message));
+    }
+    let new = NewAccount {
+        account: args.account,
+        max_active: args.max_active.map_or(0, std::num::NonZeroU32::get),
+    };
+    let answer = server.client.create_account(&new).await;
+    let answer = answer.map_err(|error| repeat(error.into()))?;
+    let account = new.account;
+    let (status, text) = if answer.replayed {
+        ("exists", format!("account {account} was there already"))
+    } else {
+        ("created", format!("account {account} is open"))
+    };
+    let value = json!({"account": account, "status": status});
     call.out.show(&value, || text)?;
     Ok(Exit::Done)
 }

@@ -5,10 +5,13 @@ use serde_json::json;
 use super::{closed, operation_mismatch, overflow, repeat_with, too_many_grants};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
-use crate::cli::output::credits;
+use crate::cli::output::{credits, rfc3339};
 use crate::cli::request::{positive_credits, time_ms};
+use crate::cli::server::Server;
+use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
 use crate::store::{GrantKind, GrantOutcome, GrantRequest};
+use crate::wire::GrantBody;
 
 /// Give an account credits, once per operation id
 #[derive(Debug, clap::Args)]
@@ -63,9 +66,15 @@ impl From<KindArg> for GrantKind {
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let request = grant_request(args)?;
-    let store = call.house()?.store().await?;
-    let outcome = store.grant(&request).await;
-    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let lost = |failure| repeat_with(failure, &request.operation);
+    let outcome = match call.server()? {
+        Some(server) => through(&server, &request).await.map_err(lost)?,
+        None => {
+            let store = call.house()?.store().await?;
+            let outcome = store.grant(&request).await;
+            outcome.map_err(|error| lost(error.into()))?
+        }
+    };
     let (grant, available, debt, replayed) = granted(&request, outcome)?;
     let value = json!({
         "account": request.account,
@@ -89,6 +98,24 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         )
     })?;
     Ok(Exit::Done)
+}
+
+async fn through(server: &Server, request: &GrantRequest) -> Result<GrantOutcome, Failure> {
+    let expires_at = request.expires_at_ms.and_then(|ms| i64::try_from(ms).ok());
+    let body = GrantBody {
+        amount_ucr: request.amount.get(),
+        kind: request.kind.as_str().to_owned(),
+        expires_at: expires_at.and_then(rfc3339),
+        reason: request.reason.clone(),
+    };
+    let (account, key) = (request.account.as_str(), request.operation.as_str());
+    let answer = server.client.grant(account, &body, key).await?;
+    Ok(GrantOutcome::Granted {
+        grant: answer.body.grant,
+        available: Ucr::new(answer.body.available_ucr)?,
+        debt: Ucr::new(answer.body.debt_ucr)?,
+        replayed: answer.replayed,
+    })
 }
 
 fn grant_request(args: Args) -> Result<GrantRequest, Failure> {

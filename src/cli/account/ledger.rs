@@ -24,11 +24,16 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    if store.account(&args.account).await?.is_none() {
-        return Err(Failure::unknown_account(&args.account));
-    }
-    let entries = newest(&store, &args.account, args.limit).await?;
+    let entries = match call.server()? {
+        Some(server) => server.ledger(&args.account, args.limit).await?.into(),
+        None => {
+            let store = call.house()?.store().await?;
+            if store.account(&args.account).await?.is_none() {
+                return Err(Failure::unknown_account(&args.account));
+            }
+            newest(&store, &args.account, args.limit).await?
+        }
+    };
     let values: Vec<Value> = entries
         .iter()
         .map(|(id, body)| entry_json(id, body))

@@ -16,9 +16,14 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let view = store.account(&args.account).await?;
-    let view = view.ok_or_else(|| Failure::unknown_account(&args.account))?;
+    let view = match call.server()? {
+        Some(server) => server.account(&args.account).await?,
+        None => {
+            let store = call.house()?.store().await?;
+            let view = store.account(&args.account).await?;
+            view.ok_or_else(|| Failure::unknown_account(&args.account))?
+        }
+    };
     let mut value = json!(view);
     value["grants"] = view.grants.iter().map(grant_json).collect();
     value["day"] = cap_json(&view.day);

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{Format, credits, note, rfc3339, rows, table};
+use crate::cli::server::Server;
 use crate::domain::ids::AccountId;
 use crate::ledger::{By, Line, Statement, statement};
+use crate::store::Store;
 
 /// Show what was granted, charged, refunded, adjusted and expired, by day, tool or kind of grant
 #[derive(Debug, clap::Args)]
@@ -72,13 +74,11 @@ const COLUMNS: [&str; 7] = [
 ];
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    if store.account(&args.account).await?.is_none() {
-        return Err(Failure::unknown_account(&args.account));
-    }
-    let now = i64::try_from(store.server_ms().await?).ok();
-    let now = now.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let today = now.unwrap_or_default().to_zoned(TimeZone::UTC).date();
+    let place = match call.server()? {
+        Some(server) => Place::Server(server),
+        None => Place::Store(call.house()?.store().await?),
+    };
+    let today = place.today(&args.account).await?;
     let (from, to) = (
         args.from.unwrap_or_else(|| today.first_of_month()),
         args.to.unwrap_or(today),
@@ -88,7 +88,17 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         let message = format!("--from {from} is after --to {to}");
         return Err(Failure::new(Kind::Usage, message));
     }
-    let found = statement(&store, &args.account, from_ms, to_ms, args.by.into()).await?;
+    let found = match &place {
+        Place::Store(store) => {
+            statement(store, &args.account, from_ms, to_ms, args.by.into()).await?
+        }
+        Place::Server(server) => {
+            let stretch = (from_ms, to_ms);
+            server
+                .statement(&args.account, stretch, args.by.word())
+                .await?
+        }
+    };
     let kept_from = found.kept_from_ms.and_then(|ms| i64::try_from(ms).ok());
     if let Some(at) = kept_from.and_then(rfc3339) {
         note(&format!(
@@ -103,6 +113,30 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         Format::Table => call.out.text(&text(&found, args.by))?,
     }
     Ok(Exit::Done)
+}
+
+/// Where a statement comes from.
+enum Place {
+    Store(Store),
+    Server(Server),
+}
+
+impl Place {
+    /// The day of UTC that it is there, for an account that is there.
+    async fn today(&self, account: &AccountId) -> Result<Date, Failure> {
+        let now = match self {
+            // Whether it is there is said with the statement.
+            Self::Server(_) => Some(jiff::Timestamp::now()),
+            Self::Store(store) => {
+                if store.account(account).await?.is_none() {
+                    return Err(Failure::unknown_account(account));
+                }
+                let now = i64::try_from(store.server_ms().await?).ok();
+                now.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+            }
+        };
+        Ok(now.unwrap_or_default().to_zoned(TimeZone::UTC).date())
+    }
 }
 
 /// When a day begins, ms since 1970.

@@ -95,7 +95,7 @@ impl Ground {
     /// The server of `--redis`, or a private one. A variable that names a store for daily work is not
     /// taken: a bench leaves a thousand accounts behind.
     async fn of(call: &Call, append_only: bool) -> Result<Self, Failure> {
-        let house = call.house()?;
+        let house = call.house_with(Vec::new())?;
         let named = call.global.redis.as_ref();
         if let Some(url) = named.filter(|_| call.redis_origin == "--redis") {
             return Ok(Self {

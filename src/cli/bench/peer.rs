@@ -69,7 +69,8 @@ pub(super) struct RateArgs {
 
 /// Run jobs until told to stop
 ///
-/// Each finished job appends 8 bytes to a file: microseconds since its submission, little-endian f64.
+/// Each finished job appends 16 bytes to a file: microseconds from its submission to its slot, and to its
+/// settlement, each a little-endian f64.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  OUT=/tmp/done meterline --redis URL bench peer work 100")]
 pub(super) struct WorkArgs {
@@ -91,7 +92,7 @@ enum How {
 }
 
 pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
-    let house = call.house()?;
+    let house = call.house_with(Vec::new())?;
     let store = house.store().await?;
     match command {
         Command::Prepare(PrepareArgs {}) => Load::new(store, ACCOUNTS, 0)?.fund(0).await?,
@@ -122,7 +123,8 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
             Load::new(store.clone(), ACCOUNTS, 0)?.fund(0).await?;
             let out = File::options().append(true).create(true).open(&args.out)?;
             let sink = Arc::new(move |_: &ClaimedJob, finished: Finished| {
-                if let Err(error) = (&out).write_all(&finished.end_us.to_le_bytes()) {
+                let [start, end] = [finished.start_us, finished.end_us].map(f64::to_le_bytes);
+                if let Err(error) = (&out).write_all(&[start, end].concat()) {
                     tracing::error!(%error, "failed to note a finished job");
                 }
             });

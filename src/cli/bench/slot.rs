@@ -17,7 +17,7 @@ use crate::media::fetch::{Fetcher, Limits};
 use crate::media::probe::child::Prober;
 use crate::provider::Providers;
 use crate::store::{ClaimedJob, Error, SettleOutcome, Settlement, Step, Store};
-use crate::worker::{Outputs, StandIn, Worker, WorkerOptions};
+use crate::worker::{Outputs, Place, StandIn, Worker, WorkerOptions};
 
 /// Pause before a call whose answer was lost is made again.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -51,9 +51,9 @@ pub(super) async fn start(
     checkpoints: bool,
     sink: Sink,
 ) -> Result<Bench, Failure> {
-    let stand_in: StandIn = Arc::new(move |store, job| {
+    let stand_in: StandIn = Arc::new(move |store, job, place| {
         let sink = Arc::clone(&sink);
-        run(store, job, checkpoints, sink).boxed()
+        run(store, job, place, checkpoints, sink).boxed()
     });
     begin(store, settings, slots, stand_in).await
 }
@@ -65,9 +65,13 @@ pub(super) async fn start_noting(
     slots: u32,
     note: Arc<dyn Fn(&ClaimedJob) + Send + Sync>,
 ) -> Result<Bench, Failure> {
-    let stand_in: StandIn = Arc::new(move |_, job| {
+    let stand_in: StandIn = Arc::new(move |_, job, place| {
         note(&job);
-        std::future::pending().boxed()
+        async move {
+            let _place = place;
+            std::future::pending().await
+        }
+        .boxed()
     });
     begin(store, settings, slots, stand_in).await
 }
@@ -100,7 +104,7 @@ async fn begin(
     })
 }
 
-async fn run(store: Store, job: ClaimedJob, checkpoints: bool, sink: Sink) {
+async fn run(store: Store, job: ClaimedJob, place: Place, checkpoints: bool, sink: Sink) {
     let began_us = now_us();
     let Ok(payload) = serde_json::from_str::<Payload>(&job.payload) else {
         return tracing::error!(
@@ -120,6 +124,8 @@ async fn run(store: Store, job: ClaimedJob, checkpoints: bool, sink: Sink) {
     if payload.sleep_ms > 0 {
         tokio::time::sleep(Duration::from_millis(payload.sleep_ms)).await;
     }
+    // As a generation does whose outputs are measured.
+    place.leave_slot();
     let asked = Instant::now();
     match settle(&store, &job, result).await {
         Ok(SettleOutcome::Settled { .. }) => sink(

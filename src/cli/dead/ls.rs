@@ -9,6 +9,7 @@ use super::walk::Walk;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{credits, note, rfc3339, rows, table};
+use crate::cli::server::Server;
 use crate::store::{DeadFilter, DeadLetter, Sorting, Store};
 
 /// Characters of a message that a table shows.
@@ -31,14 +32,40 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        return through(call, &server, args).await;
+    }
     let store = call.house()?.store().await?;
     let filter = args.filter.filter(&store).await?;
     if args.group {
         return group(call, &store, filter).await;
     }
     let (letters, more) = newest(&store, &filter, args.limit).await?;
+    show(call, &letters, more)
+}
+
+/// The same from a server, which gives the oldest ones first.
+async fn through(call: &Call, server: &Server, args: Args) -> Result<Exit, Failure> {
+    let (mut letters, cut) = server.dead_letters(&args.filter.through()).await?;
+    if cut {
+        note("there are more than are looked through here: narrow them down");
+    }
+    if args.group {
+        let mut sums = Sums::new();
+        letters
+            .into_iter()
+            .for_each(|letter| add(&mut sums, letter));
+        return show_sums(call, &sums);
+    }
+    letters.sort_by_key(|letter| std::cmp::Reverse(letter.ended_ms));
+    let more = letters.len() > args.limit;
+    letters.truncate(args.limit);
+    show(call, &letters, more)
+}
+
+fn show(call: &Call, letters: &[DeadLetter], more: bool) -> Result<Exit, Failure> {
     let values: Vec<Value> = letters.iter().map(letter_json).collect();
-    call.out.show(&values, || letters_text(&letters))?;
+    call.out.show(&values, || letters_text(letters))?;
     if more && !call.out.is_json() {
         let shown = letters.len();
         note(&format!(
@@ -126,15 +153,27 @@ struct Sum {
     ceiling_ucr: i64,
 }
 
+/// By class and tool.
+type Sums = BTreeMap<(String, String), Sum>;
+
 async fn group(call: &Call, store: &Store, filter: DeadFilter) -> Result<Exit, Failure> {
-    let mut sums: BTreeMap<(String, String), Sum> = BTreeMap::new();
+    let mut sums = Sums::new();
     let mut walk = Walk::over(store, &Selection::Fitting(filter));
     while let Some(step) = walk.next().await? {
-        let Some(letter) = step.letter else { continue };
-        let sum = sums.entry((letter.class, letter.tool)).or_default();
-        sum.number += 1;
-        sum.ceiling_ucr = sum.ceiling_ucr.saturating_add(letter.ceiling.get());
+        if let Some(letter) = step.letter {
+            add(&mut sums, letter);
+        }
     }
+    show_sums(call, &sums)
+}
+
+fn add(sums: &mut Sums, letter: DeadLetter) {
+    let sum = sums.entry((letter.class, letter.tool)).or_default();
+    sum.number += 1;
+    sum.ceiling_ucr = sum.ceiling_ucr.saturating_add(letter.ceiling.get());
+}
+
+fn show_sums(call: &Call, sums: &Sums) -> Result<Exit, Failure> {
     let values: Vec<Value> = sums
         .iter()
         .map(|((class, tool), sum)| {
@@ -143,7 +182,7 @@ async fn group(call: &Call, store: &Store, filter: DeadFilter) -> Result<Exit, F
         .collect();
     call.out.show(&values, || {
         let mut grouped = table(&["class", "tool", "number", "at stake"]);
-        for ((class, tool), sum) in &sums {
+        for ((class, tool), sum) in sums {
             let (number, stake) = (sum.number.to_string(), credits(sum.ceiling_ucr));
             grouped.add_row([class.clone(), tool.clone(), number, stake]);
         }

@@ -11,6 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::credits;
 use crate::domain::ids::AccountId;
 use crate::store::{DeadLetter, Payer, Store};
+use crate::wire::{self, Look};
 
 /// Accounts that are named one by one; the others are only counted.
 const NAMED_MAX: usize = 100;
@@ -37,7 +38,7 @@ pub(super) struct Preview {
 /// An account that could not have all of its dead letters retried.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Short {
-    account: AccountId,
+    account: String,
     /// `open`, or why it may not spend.
     state: String,
     jobs: u64,
@@ -101,7 +102,7 @@ async fn open(store: &Store, account: &AccountId) -> Result<Purse, Failure> {
         |view| (view.state, view.available_ucr - view.debt_ucr),
     );
     let short = Short {
-        account: account.clone(),
+        account: account.to_string(),
         state,
         jobs: 0,
         need_ucr: 0,
@@ -115,6 +116,20 @@ async fn open(store: &Store, account: &AccountId) -> Result<Purse, Failure> {
 }
 
 impl Preview {
+    /// What a server has looked at. It names accounts that are short up to a limit.
+    pub(super) fn of(look: Look) -> Self {
+        let short: Vec<Short> = look.short.into_iter().map(Short::of).collect();
+        Self {
+            jobs: look.jobs,
+            not_dead: 0,
+            hold_ucr: look.hold_ucr,
+            payable_jobs: look.payable_jobs,
+            payable_ucr: look.payable_ucr,
+            accounts_short: short.len() as u64,
+            short,
+        }
+    }
+
     fn add(&mut self, purse: &mut Purse, letter: &DeadLetter, payer: Payer) {
         let need_ucr = letter.ceiling.get();
         self.jobs += 1;
@@ -176,6 +191,17 @@ impl Preview {
 }
 
 impl Short {
+    fn of(short: wire::Short) -> Self {
+        Self {
+            account: short.account,
+            state: short.state,
+            jobs: short.jobs,
+            need_ucr: short.need_ucr,
+            available_ucr: short.available_ucr,
+            payable_jobs: short.payable_jobs,
+        }
+    }
+
     fn words(&self) -> String {
         if self.state != "open" {
             return format!(

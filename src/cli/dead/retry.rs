@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::bulk::{self, Done, Words};
-use super::filter::{SelectArgs, Selection};
+use super::filter::{Asked, SelectArgs, Selection};
 use super::payer_words;
 use super::preview::preview;
+use super::through;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::credits;
@@ -46,7 +47,7 @@ pub(in crate::cli) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum PayerArg {
+pub(super) enum PayerArg {
     Account,
     House,
 }
@@ -68,6 +69,18 @@ struct Order {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        let order = through::Order {
+            payer: args.payer,
+            reason: args.reason,
+            dry_run: args.dry_run,
+            yes: args.yes,
+        };
+        return match args.select.through()? {
+            Asked::Named(jobs) => through::named(call, &server, &jobs, &order).await,
+            Asked::Fitting(filter) => through::fitting(call, &server, filter, &order).await,
+        };
+    }
     let store = call.house()?.store().await?;
     let selection = args.select.selection(&store).await?;
     let order = Order {

@@ -8,7 +8,9 @@ use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::job::{brief, event_json, find};
 use crate::cli::output::{credits, facts, rfc3339, rows, table};
+use crate::cli::server::Server;
 use crate::domain::ids::AccountId;
+use crate::domain::job::State;
 use crate::domain::payload::Payload;
 use crate::store::{AccountView, JobView, Store, TimelineEvent};
 
@@ -31,20 +33,51 @@ struct Letter {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let view = find(&store, &args.job).await?;
-    let letter = read(&store, view).await?;
+    let letter = match call.server()? {
+        Some(server) => through(&server, &args.job).await?,
+        None => {
+            let store = call.house()?.store().await?;
+            let view = find(&store, &args.job).await?;
+            read(&store, view).await?
+        }
+    };
     call.out.show(&letter.json(), || letter.text())?;
     Ok(Exit::Done)
+}
+
+/// From a server, which says neither what was asked for nor what providers may still do.
+async fn through(server: &Server, job: &str) -> Result<Letter, Failure> {
+    let found = server.job(job).await?;
+    let view = found.view;
+    let was_one = !view.text("redriven_as").is_empty();
+    if !matches!(view.state(), Some(State::Failed | State::TimedOut)) && !was_one {
+        return Err(none(&view));
+    }
+    let account = view.text("account").parse();
+    let account = match account {
+        Ok(account) => Some(server.account(&account).await?),
+        Err(_) => None,
+    };
+    Ok(Letter {
+        payload: None,
+        account,
+        obligations: Vec::new(),
+        timeline: found.timeline,
+        view,
+    })
+}
+
+fn none(view: &JobView) -> Failure {
+    let state = view.text("state").to_owned();
+    let message = format!("job {} is no dead letter: it is {state}", view.job);
+    Failure::new(Kind::NotADeadLetter, message).with("state", state)
 }
 
 async fn read(store: &Store, view: JobView) -> Result<Letter, Failure> {
     let job = &view.job;
     let was_one = ["redriven_as", "dropped_at"].map(|field| !view.text(field).is_empty());
     if store.dead_letter(job).await?.is_none() && !was_one.contains(&true) {
-        let state = view.text("state").to_owned();
-        let message = format!("job {job} is no dead letter: it is {state}");
-        return Err(Failure::new(Kind::NotADeadLetter, message).with("state", state));
+        return Err(none(&view));
     }
     let payload = store.payload(job).await?;
     let account = match AccountId::try_from(view.text("account").to_owned()) {

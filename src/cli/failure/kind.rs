@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// What the exit codes mean, as `--help` shows it.
 pub(in crate::cli) const EXIT_CODES: &str = "Exit codes:
   0  done
-  1  failed, or the store could not be reached before anything was sent
+  1  failed, or the store or server could not be reached before anything was sent
   2  usage: a bad flag, setting, tool, parameter, route or amount
   3  there is no such account, job, queue, worker, provider or endpoint
   4  refused by a rule, such as not enough credits; nothing changed
@@ -184,6 +184,16 @@ pub(in crate::cli) enum Kind {
     StoreLost,
     /// Something stands against a rebuild; nothing was changed.
     RebuildRefused,
+    /// The server knows no such API key.
+    Unauthorized,
+    /// The API key may not do this.
+    Forbidden,
+    /// The server refuses for a reason that this version does not know.
+    Refused,
+    /// The server has too much to do, or has heard too much of this key.
+    Overloaded,
+    /// What answers is no server of ours, or of another version.
+    ForeignServer,
     /// A file, a socket or a process.
     Io,
     /// Nobody reads what is printed any more.
@@ -260,6 +270,11 @@ impl Kind {
             Self::BadHistory => "bad_history",
             Self::StoreLost => "store_lost",
             Self::RebuildRefused => "rebuild_refused",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::Refused => "refused",
+            Self::Overloaded => "overloaded",
+            Self::ForeignServer => "foreign_server",
             Self::Io => "io",
             Self::BrokenPipe => "broken_pipe",
         }
@@ -277,6 +292,8 @@ impl Kind {
             | Self::TimeIsUp
             | Self::Unwell
             | Self::BadHistory
+            | Self::Overloaded
+            | Self::ForeignServer
             | Self::Io => Exit::Failed,
             Self::Usage
             | Self::BadAmount
@@ -335,6 +352,9 @@ impl Kind {
             | Self::PayerMismatch
             | Self::StoreLost
             | Self::RebuildRefused
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::Refused
             | Self::StoreFull => Exit::Refused,
             Self::UnknownOutcome => Exit::Unknown,
         }

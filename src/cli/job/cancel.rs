@@ -5,6 +5,8 @@ use serde_json::json;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
+use crate::domain::credits::Ucr;
+use crate::domain::ids::JobId;
 use crate::domain::job::State;
 use crate::store::CancelOutcome;
 
@@ -23,15 +25,33 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        let job = super::super::server::job_id(&args.job).map_err(|_| super::unknown(&args.job))?;
+        let answer = server.client.cancel_job(job.as_str()).await;
+        let answer = answer.map_err(|error| repeat(error.into()))?;
+        let released = Ucr::new(answer.body.released_ucr).unwrap_or(Ucr::ZERO);
+        let outcome = match answer.body.outcome.as_str() {
+            "cancelling" => CancelOutcome::Cancelling,
+            _ if answer.replayed => CancelOutcome::Ended(State::Cancelled),
+            _ => CancelOutcome::Cancelled { released },
+        };
+        return show(call, &job, &outcome);
+    }
     let store = call.house()?.store().await?;
     let job = super::id(&store, &args.job)?;
-    let outcome = store.cancel(&job, &args.actor).await.map_err(|error| {
-        let failure = Failure::from(error);
-        match failure.kind() {
-            Kind::UnknownOutcome => failure.and_say("repeat the same command to make sure"),
-            _ => failure,
-        }
-    })?;
+    let outcome = store.cancel(&job, &args.actor).await;
+    let outcome = outcome.map_err(|error| repeat(error.into()))?;
+    show(call, &job, &outcome)
+}
+
+fn repeat(failure: Failure) -> Failure {
+    match failure.kind() {
+        Kind::UnknownOutcome => failure.and_say("repeat the same command to make sure"),
+        _ => failure,
+    }
+}
+
+fn show(call: &Call, job: &JobId, outcome: &CancelOutcome) -> Result<Exit, Failure> {
     match outcome {
         CancelOutcome::Cancelled { released } => {
             let value = json!({"job": job, "outcome": "cancelled", "released_ucr": released});

@@ -28,10 +28,16 @@ struct Slice {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        let view = server.job(&args.job).await?.view;
+        let why = match view.state() {
+            Some(State::Scheduled) => scheduled(&view),
+            _ => explanation(&view),
+        };
+        return show(call, &view, &why);
+    }
     let store = call.house()?.store().await?;
     let view = super::find(&store, &args.job).await?;
-    let rule: Option<Rule> = view.text("rule").parse().ok();
-    let slices = slices(&view);
     let why = match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => waits(&store, &view, state).await?,
         Some(
@@ -39,8 +45,14 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         )
         | None => explanation(&view),
     };
-    let value = explain_json(&view, rule.as_ref(), &slices, &why);
-    call.out.show(&value, || text(&view, &slices, &why))?;
+    show(call, &view, &why)
+}
+
+fn show(call: &Call, view: &JobView, why: &str) -> Result<Exit, Failure> {
+    let rule: Option<Rule> = view.text("rule").parse().ok();
+    let slices = slices(view);
+    let value = explain_json(view, rule.as_ref(), &slices, why);
+    call.out.show(&value, || text(view, &slices, why))?;
     Ok(Exit::Done)
 }
 
@@ -48,6 +60,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 fn explanation(view: &JobView) -> String {
     match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => format!("it is {state}"),
+        Some(State::Running) if view.text("worker").is_empty() => "it runs".to_owned(),
         Some(State::Running) => format!("it runs on worker {}", view.text("worker")),
         Some(State::Succeeded) => price(view),
         Some(State::Failed) => {
@@ -187,20 +200,23 @@ fn ending(view: &JobView, how: &str) -> String {
     format!("{how}{message}; all {released} held are given back")
 }
 
+/// What a job that is not due waits for.
+fn scheduled(view: &JobView) -> String {
+    let due = rfc3339(view.number("due_at")).unwrap_or_default();
+    match view.text("fail_class") {
+        "" => format!("it is scheduled until {due}"),
+        class => {
+            let message = view.text("message");
+            format!("it is tried again at {due}, after {class}: {message}")
+        }
+    }
+}
+
 /// What a waiting job waits for.
 async fn waits(store: &Store, view: &JobView, state: State) -> Result<String, Failure> {
     let queue = view.text("queue");
     if state == State::Scheduled {
-        let due = rfc3339(view.number("due_at")).unwrap_or_default();
-        let class = view.text("fail_class");
-        return Ok(if class.is_empty() {
-            format!("it is scheduled until {due}")
-        } else {
-            format!(
-                "it is tried again at {due}, after {class}: {}",
-                view.text("message")
-            )
-        });
+        return Ok(scheduled(view));
     }
     if view.text("entry").is_empty() {
         let most = view.number("max_active");

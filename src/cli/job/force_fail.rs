@@ -6,8 +6,13 @@ use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::request::failure_class;
+use crate::cli::server::job_id;
+use crate::domain::credits::Ucr;
 use crate::domain::failure::FailureClass;
+use crate::domain::ids::JobId;
+use crate::domain::job::State;
 use crate::store::ForceFailOutcome;
+use crate::wire::ForceFailRequest;
 
 /// End an open job as failed, whatever it is doing: nothing is charged, everything held is given back
 ///
@@ -33,18 +38,35 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let repeat = |failure: Failure| match failure.kind() {
+        Kind::UnknownOutcome => failure.and_say("repeat the same command to make sure"),
+        _ => failure,
+    };
+    if let Some(server) = call.server()? {
+        let why = ForceFailRequest {
+            reason: args.reason,
+            class: Some(args.class.as_str().to_owned()),
+        };
+        let answer = server.client.force_fail_job(&args.job, &why).await;
+        let answer = answer.map_err(|error| repeat(error.into()))?;
+        let (job, ended) = (job_id(&args.job)?, answer.body);
+        let outcome = ForceFailOutcome::Ended {
+            state: State::from_word(&ended.state).unwrap_or(State::Failed),
+            released: Ucr::new(ended.released_ucr).unwrap_or(Ucr::ZERO),
+            replayed: answer.replayed,
+        };
+        return show(call, &job, &outcome);
+    }
     let store = call.house()?.store().await?;
     let job = super::id(&store, &args.job)?;
     let outcome = store
         .force_fail(&job, args.class, &args.reason, &args.actor)
-        .await
-        .map_err(|error| {
-            let failure = Failure::from(error);
-            match failure.kind() {
-                Kind::UnknownOutcome => failure.and_say("repeat the same command to make sure"),
-                _ => failure,
-            }
-        })?;
+        .await;
+    let outcome = outcome.map_err(|error| repeat(error.into()))?;
+    show(call, &job, &outcome)
+}
+
+fn show(call: &Call, job: &JobId, outcome: &ForceFailOutcome) -> Result<Exit, Failure> {
     match outcome {
         ForceFailOutcome::Ended {
             state,
@@ -53,12 +75,12 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         } => {
             let value = json!({
                 "job": job,
-                "status": if replayed { "replayed" } else { "ended" },
+                "status": if *replayed { "replayed" } else { "ended" },
                 "state": state,
                 "released_ucr": released,
             });
             call.out.show(&value, || {
-                let verb = if replayed { "had been" } else { "is" };
+                let verb = if *replayed { "had been" } else { "is" };
                 let released = credits(released.get());
                 format!("job {job} {verb} ended ({state}), {released} given back")
             })?;

@@ -8,6 +8,7 @@ use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{credits, duration, facts, rfc3339, rows, table};
 use crate::store::{JobView, TimelineEvent};
+use crate::wire::Output;
 use crate::worker::{ArtifactRecord, StoredOutput};
 
 /// Show a job with its outputs and its timeline
@@ -19,6 +20,15 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        let found = server.job(&args.job).await?;
+        let mut value = brief(&found.view);
+        value["artifacts"] = found.outputs.iter().map(output_json).collect();
+        value["timeline"] = found.timeline.iter().map(event_json).collect();
+        call.out
+            .show(&value, || text(&found.view, &value, &found.timeline))?;
+        return Ok(Exit::Done);
+    }
     let house = call.house()?;
     let store = house.store().await?;
     let view = super::find(&store, &args.job).await?;
@@ -94,6 +104,19 @@ fn artifacts(view: &JobView, dir: &Path) -> Value {
     record.outputs.into_iter().map(of_one).collect()
 }
 
+/// A stored output as a server says it: where its files are is the workers' own.
+fn output_json(output: &Output) -> Value {
+    json!({
+        "path": null,
+        "place": output.place,
+        "sha256": output.sha256,
+        "bytes": output.bytes,
+        "kind": output.kind,
+        "video_ms": output.video_ms,
+        "audio_ms": output.audio_ms,
+    })
+}
+
 /// One line of a timeline.
 pub(in crate::cli) fn event_json(event: &TimelineEvent) -> Value {
     json!({
@@ -131,8 +154,12 @@ fn text(view: &JobView, value: &Value, timeline: &[TimelineEvent]) -> String {
         facts.add_row(["measured".to_owned(), duration(ms)]);
     }
     let artifacts = value["artifacts"].as_array().into_iter().flatten();
-    for path in artifacts.filter_map(|artifact| artifact["path"].as_str()) {
-        facts.add_row(["output", path]);
+    let place = |artifact: &Value| {
+        let path = artifact["path"].as_str().or(artifact["place"].as_str());
+        path.map(str::to_owned)
+    };
+    for path in artifacts.filter_map(place) {
+        facts.add_row(["output".to_owned(), path]);
     }
     let mut events = table(&["at", "event", "detail"]);
     for event in timeline {

@@ -7,6 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::show::event_json;
+use super::watch_server;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::rfc3339;
@@ -34,6 +35,11 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let until = args.timeout_ms.map(Duration::from_millis);
+    if let Some(server) = call.server()? {
+        let ended = watch_server::until_ended(call, &server, &args.job, until).await?;
+        return Ok(exit(ended));
+    }
     let store = call.house()?.store().await?;
     let job = super::id(&store, &args.job)?;
     let mut watch = Watch {
@@ -42,7 +48,6 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         job,
         printed: HashMap::new(),
     };
-    let until = args.timeout_ms.map(Duration::from_millis);
     let ended = match until {
         None => watch.until_ended(None).await?,
         Some(most) => {
@@ -53,14 +58,18 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             }
         }
     };
-    Ok(if ended == State::Succeeded {
+    Ok(exit(ended))
+}
+
+fn exit(ended: State) -> Exit {
+    if ended == State::Succeeded {
         Exit::Done
     } else {
         Exit::Failed
-    })
+    }
 }
 
-fn time_is_up(job: &JobId) -> Failure {
+pub(super) fn time_is_up(job: &JobId) -> Failure {
     Failure::new(
         Kind::TimeIsUp,
         format!("the time is up, job {job} has not ended"),
@@ -150,18 +159,23 @@ impl Watch<'_> {
 
     fn print(&mut self, event: &TimelineEvent) -> Result<(), Failure> {
         *self.printed.entry(key(event)).or_default() += 1;
-        let mut value = event_json(event);
-        value["job"] = json!(self.job);
-        self.call.out.show(&value, || {
-            let at = i64::try_from(event.at_ms)
-                .ok()
-                .and_then(rfc3339)
-                .unwrap_or_default();
-            format!("{at}  {:<12} {}", event.event, event.detail)
-                .trim_end()
-                .to_owned()
-        })
+        print(self.call, &self.job, event)
     }
+}
+
+/// One event, a line.
+pub(super) fn print(call: &Call, job: &JobId, event: &TimelineEvent) -> Result<(), Failure> {
+    let mut value = event_json(event);
+    value["job"] = json!(job);
+    call.out.show(&value, || {
+        let at = i64::try_from(event.at_ms)
+            .ok()
+            .and_then(rfc3339)
+            .unwrap_or_default();
+        format!("{at}  {:<12} {}", event.event, event.detail)
+            .trim_end()
+            .to_owned()
+    })
 }
 
 fn key(event: &TimelineEvent) -> (u64, String, String) {

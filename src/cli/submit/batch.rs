@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::line::{self, LineResult, Outcome};
+use super::line::{self, LineResult, Outcome, Place};
 use super::{Call, Exit, Failure, Kind};
 use crate::cli::output::{Out, note};
 
@@ -28,15 +28,20 @@ struct Tally {
 
 pub(super) async fn run(call: &Call, path: &Path) -> Result<Exit, Failure> {
     let (input, bytes) = open(path).await?;
-    let house = call.house()?;
-    let store = house.store().await?;
-    let producer = house.producer(store.clone());
+    let place = match call.server()? {
+        Some(server) => Place::Server(server),
+        None => {
+            let house = call.house()?;
+            let store = house.store().await?;
+            Place::Store(house.producer(store.clone()), store)
+        }
+    };
     let mut tally = Tally::new(bytes);
     let mut results = std::pin::pin!(
         lines(input)
             .map(|(number, text)| {
                 let read = text.as_ref().map_or(0, |text| text.len() as u64 + 1);
-                let submitting = line::submit(&producer, &store, number, text);
+                let submitting = line::submit(&place, number, text);
                 async move { (read, submitting.await) }
             })
             .buffered(IN_FLIGHT)

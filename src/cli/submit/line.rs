@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{Accepted, Failure, Kind, Producer, Store, Terms};
 use crate::cli::request::positive_credits;
+use crate::cli::server::Server;
 use crate::domain::ids::{AccountId, IdempotencyKey, JobId};
 use crate::domain::job::Priority;
 use crate::producer::Asking;
@@ -61,14 +62,17 @@ impl LineResult {
     }
 }
 
+/// Where lines go.
+pub(super) enum Place {
+    /// Into the store.
+    Store(Producer, Store),
+    /// Through a server.
+    Server(Server),
+}
+
 /// Submits one line.
-pub(super) async fn submit(
-    producer: &Producer,
-    store: &Store,
-    line: u64,
-    text: Result<String, Failure>,
-) -> LineResult {
-    match try_submit(producer, store, text).await {
+pub(super) async fn submit(place: &Place, line: u64, text: Result<String, Failure>) -> LineResult {
+    match try_submit(place, text).await {
         Ok(accepted) => LineResult {
             line,
             outcome: Outcome::Accepted(accepted),
@@ -77,12 +81,12 @@ pub(super) async fn submit(
     }
 }
 
-async fn try_submit(
-    producer: &Producer,
-    store: &Store,
-    text: Result<String, Failure>,
-) -> Result<Accepted, Failure> {
+async fn try_submit(place: &Place, text: Result<String, Failure>) -> Result<Accepted, Failure> {
     let (asking, terms) = read(&text?)?;
+    let (producer, store) = match place {
+        Place::Store(producer, store) => (producer, store),
+        Place::Server(server) => return super::remote::line(server, (asking, terms)).await,
+    };
     let terms = super::with_job(terms, store, &asking.account)?;
     let submitted = producer.submit(&asking, &terms).await;
     Ok(submitted

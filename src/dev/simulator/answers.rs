@@ -129,6 +129,10 @@ pub(super) fn view(generation: &Generation, now_ms: u64, output_urls: Vec<String
     if let (Status::Succeeded, Some(ms)) = (generation.status(now_ms), generation.reported_ms()) {
         view["duration_ms"] = ms.into();
     }
+    let cost = generation.knobs.cost_usd_micros;
+    if let Some(micros) = cost.filter(|_| generation.status(now_ms).is_final()) {
+        view["metrics"] = json!({"cost_usd": f64::from(micros) / 1e6});
+    }
     view
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Knobs {
     pub(super) huge_bytes: Option<u64>,
     /// Outputs are text, whatever their content type says.
     pub(super) garbage: bool,
+    /// What the answer says it cost once it has ended, however it did, USD micros.
+    pub(super) cost_usd_micros: Option<u32>,
 }
 
 impl Default for Knobs {
@@ -53,6 +55,7 @@ impl Default for Knobs {
             duplicate: false,
             huge_bytes: None,
             garbage: false,
+            cost_usd_micros: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 //! - `chain`: whether entries stand on what is committed, and what it means where they do not;
 //! - `fence`: freezes a partition whose store and history tell different stories;
 //! - `read`, `plan`, `rebuild`: brings the store back from here;
+//! - `costs`: what providers' work cost, read and committed beside the journal;
 //! - `migrations`: the tables.
 //!
 //! Postgres is never asked before a job runs or a credit moves: where it is away, history lags.
@@ -13,6 +14,7 @@
 mod batch;
 mod chain;
 mod connect;
+mod costs;
 mod fence;
 mod lag;
 mod migrations;
@@ -24,6 +26,7 @@ mod rows;
 
 use secrecy::SecretString;
 
+pub use costs::costs_in_history;
 pub use lag::{Lag, lags};
 pub use migrations::{Migration, migrate, pending};
 pub use plan::{AccountChange, Dropped, Figures, Plan};

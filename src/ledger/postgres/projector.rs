@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Batch, Terms};
 use super::chain::{self, Head, Link, Reading};
 use super::rows::{self, signed, unsigned};
-use super::{Error, connect, fence, known_to, migrations};
+use super::{Error, connect, costs, fence, known_to, migrations};
 use crate::domain::ids::AccountId;
 use crate::store::{SCHEMA, Store};
 
@@ -64,6 +64,8 @@ pub struct Projector {
 struct Part {
     /// What is committed, while this session writes the partition.
     head: Option<Head>,
+    /// How far its costs are committed.
+    costs_head: Option<String>,
     /// No look before this moment.
     not_before: Option<Instant>,
     /// Entries that the store was ahead at the last look.
@@ -232,12 +234,13 @@ impl Session<'_> {
         let end = store.journal_end(partition).await?;
         self.part(partition).lag = end.seq.saturating_sub(head.seq);
         let reading = match chain::judge(&head, &end) {
-            Ok(Reading::Level | Reading::Later) => return Ok(false),
+            Ok(Reading::Level | Reading::Later) => return self.commit_costs(partition).await,
             Ok(Reading::More) => self.read(partition, &head).await?,
             Err(broken) => Err(broken),
         };
+        let more_costs = self.commit_costs(partition).await?;
         match reading {
-            Ok(links) => self.commit(partition, &head, &links).await,
+            Ok(links) => Ok(self.commit(partition, &head, &links).await? || more_costs),
             Err(broken) => {
                 self.halt(partition, &broken).await?;
                 Ok(false)
@@ -280,6 +283,30 @@ impl Session<'_> {
         self.part(partition).frozen = false;
         store.note_history(partition, seq).await?;
         Ok(links.len() >= self.projector.options.batch)
+    }
+
+    /// Commits the next costs of a partition. Returns whether there may be more.
+    async fn commit_costs(&mut self, partition: u16) -> Result<bool, Error> {
+        let (store, batch) = (&self.projector.store, self.projector.options.batch);
+        let from = match self.parts[usize::from(partition)].costs_head.clone() {
+            Some(from) => from,
+            None => costs::head_of_costs(&self.client, store, partition).await?,
+        };
+        let moved = costs::commit_next(&mut self.client, store, partition, &from, batch).await;
+        let moved = match moved {
+            Err(error) => {
+                // Somebody else may have moved it: it is read again.
+                self.part(partition).costs_head = None;
+                return Err(error);
+            }
+            Ok(moved) => moved,
+        };
+        if let Some(head) = &moved {
+            store.note_costs(partition, head).await?;
+        }
+        let more = moved.is_some();
+        self.part(partition).costs_head = Some(moved.unwrap_or(from));
+        Ok(more)
     }
 
     /// Gets the lock of a partition and reads how far it is. Returns whether this session has it.

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 -- settle: ends successful jobs: capture, release, acknowledge, journal, next of the lane.
--- uses: base, account, caps, hold, queue, job, batch, hooks
+-- uses: base, account, caps, hold, queue, job, batch, hooks, costs
 -- KEYS 1 part:meta
--- ARGV 1 time or ''  2.. eight of each job: job, token, captured_ucr, absorbed_ucr, measured_ms or '',
---      billable_ms or '', flags, result as JSON
+-- ARGV 1 time or ''  2.. nine of each job: job, token, captured_ucr, absorbed_ucr, measured_ms or '',
+--      billable_ms or '', flags, result as JSON, what the submission cost (lib/costs.lua) or ''
 -- replies: an answer of each job: settled captured_ucr released_ucr | replayed captured_ucr released_ucr
 --          | mismatch captured_ucr absorbed_ucr | fenced | timed_out | cancelled | above_ceiling hold_ucr
 --          | error why
@@ -12,7 +12,7 @@
 local part = load_part()
 
 local function settle(at)
-  local id, token, captured_ucr, absorbed_ucr, measured_ms, billable_ms, flags, result = unpack(ARGV, at, at + 7)
+  local id, token, captured_ucr, absorbed_ucr, measured_ms, billable_ms, flags, result, cost = unpack(ARGV, at, at + 8)
   local capture, absorbed = tonumber(captured_ucr), tonumber(absorbed_ucr)
   local job = load_job(id)
   if not job or job.token ~= token then return { 'fenced' } end -- guard: settle_fence
@@ -34,13 +34,16 @@ local function settle(at)
   elseif capture > job.hold_ucr then -- guard: settle_ceiling
     return { 'above_ceiling', int(job.hold_ucr) }
   end
-  local plan = plan_end(part, job, o)
+  local plan, spent = plan_end(part, job, o), read_cost(cost)
+  if job.open_submission ~= '1' then spent = nil end -- guard: settle_cost_once
+  job.cost = cost
 
   -- point of no return
   commit_end(part, plan, { 'measured_ms', measured_ms, 'billable_ms', billable_ms, 'flags', flags })
   if o.state ~= 'succeeded' then return { o.state } end
+  book_cost(part, job, o.state, captured_ucr, spent)
   redis.call('HSET', key('work', id), 'artifact', result, 'taken', plan.trail.memo)
   return { 'settled', captured_ucr, int(plan.released) }
 end
 
-return each_item(part, 2, 8, settle)
+return each_item(part, 2, 9, settle)

@@ -31,6 +31,22 @@ fn the_committed_document_is_the_one_that_is_served() {
     );
 }
 
+#[test]
+fn every_response_says_what_it_is() {
+    let document: serde_json::Value =
+        serde_json::from_str(&meterline::api::openapi()).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("methods") {
+            let parameters = operation.get("parameters");
+            assert!(parameters.is_none_or(serde_json::Value::is_array), "{path}");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let said = response["description"].as_str().unwrap_or_default();
+                assert!(!said.is_empty(), "{method} {path}: {status}");
+            }
+        }
+    }
+}
+
 /// A free port.
 fn port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -70,6 +86,15 @@ fn the_first_job_of_the_page_is_made_as_it_stands_there() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script}\n{said}\n{errors}");
     assert!(said.contains("\"state\":\"succeeded\""), "{said}\n{errors}");
+    // The three clients of the page, and what they say of their jobs.
+    for words in [
+        " is submitted (",
+        "\"status\":\"accepted\"",
+        " succeeded\n",
+        " succeeded: 7000000 ",
+    ] {
+        assert!(said.contains(words), "{words}: {said}\n{errors}");
+    }
     assert!(
         said.contains("\"captured_ucr\":7000000"),
         "{said}\n{errors}"

@@ -3,6 +3,8 @@
 mod connections;
 mod docs;
 mod events;
+mod forms;
+mod house;
 mod jobs;
 mod keys;
 mod money;

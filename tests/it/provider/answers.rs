@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meterline::domain::failure::FailureClass::{self, *};
-use meterline::provider::{Answer, Failure, Output, SubmitError};
+use meterline::provider::{Answer, Failure, Output, SubmitError, Usage};
 use serde_json::{Value, json};
 
 use super::scripted::{Act, Scripted};
@@ -40,6 +40,7 @@ async fn a_finished_answer_needs_outputs_to_be_a_success() {
     let want = Answer::Succeeded {
         outputs: vec![url(1), url(2)],
         reported_ms: Some(5000),
+        usage: Usage::default(),
     };
     assert_eq!(got, want);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meterline::domain::failure::FailureClass::{ContentPolicy, ProviderFault, RateLimited};
-use meterline::provider::{Answer, Engine, Output, PollError, Providers};
+use meterline::provider::{Answer, Engine, Output, PollError, Providers, Usage};
 use serde_json::{Value, json};
 
 use super::scripted::{Act, Scripted, Seen};
@@ -93,7 +93,8 @@ async fn a_result_url_from_the_first_answer_is_asked_once_the_work_is_done() {
         got,
         Ok(Answer::Succeeded {
             outputs,
-            reported_ms: None
+            reported_ms: None,
+            usage: Usage::default(),
         })
     );
     assert_eq!(
@@ -206,7 +207,8 @@ async fn errors_with_status_200_and_a_file_with_its_own_id_need_no_code() {
         got,
         Ok(Answer::Succeeded {
             outputs: one("https://f.test/v"),
-            reported_ms: None
+            reported_ms: None,
+            usage: Usage::default(),
         })
     );
     let sent = json!({"model": "model-1", "content": [{"type": "text", "text": "a cat"}]});
@@ -314,6 +316,7 @@ async fn a_done_flag_with_nothing_in_it_is_a_refusal_with_a_reason() {
             Ok(Answer::Succeeded {
                 outputs: vec![Output::Bytes(b"hi".as_slice().into())],
                 reported_ms: None,
+                usage: Usage::default(),
             }),
         ),
     ] {
@@ -387,7 +390,8 @@ async fn a_file_is_fetched_with_our_key_where_the_provider_wants_it() {
         got,
         Ok(Answer::Succeeded {
             outputs,
-            reported_ms: None
+            reported_ms: None,
+            usage: Usage::default(),
         })
     );
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meterline::domain::failure::FailureClass;
-use meterline::provider::{Answer, CancelOutcome, Output, SubmitError, SubmitRequest};
+use meterline::provider::{Answer, CancelOutcome, Output, SubmitError, SubmitRequest, Usage};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -67,7 +67,8 @@ async fn a_synchronous_answer_is_final() {
         submitted.answer,
         Answer::Succeeded {
             outputs,
-            reported_ms: Some(4980)
+            reported_ms: Some(4980),
+            usage: Usage::default(),
         }
     );
     assert_eq!(server.seen()[0].line(), "PUT /v1/sync/j00-a-2");
@@ -87,7 +88,8 @@ async fn a_file_in_the_body_is_the_output() {
         submitted.answer,
         Answer::Succeeded {
             outputs,
-            reported_ms: None
+            reported_ms: None,
+            usage: Usage::default(),
         }
     );
     assert_eq!(submitted.handle, None);

@@ -110,11 +110,14 @@ const META: [&str; 8] = [
     "tick_ms",
 ];
 /// Keys that say what happened, to people; nothing is decided by them.
-const NOT_COMPARED: [&str; 8] = [
+const NOT_COMPARED: [&str; 11] = [
     "part:accounts",
     "part:acts",
     "part:control",
+    "part:costs",
+    "part:costsums",
     "part:events",
+    "part:owed",
     "part:starts",
     "part:workers",
     "part:halts",

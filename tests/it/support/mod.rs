@@ -1,9 +1,11 @@
 //! What the tests share: a private Redis for the whole process, a database of it for each test.
 
 mod attempt;
+pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod files;
 pub(crate) mod front;
+pub(crate) mod lossy;
 mod money;
 mod placed;
 pub(crate) mod postgres;
@@ -57,7 +59,11 @@ pub(crate) fn durable_redis() -> RedisOptions {
 }
 
 /// An empty database of the process's own server.
+/// Where the tests are about a cluster, that: it has one database, and nobody else may be using it.
 pub(crate) fn fresh_url() -> String {
+    if let Some(url) = cluster::ours_emptied() {
+        return url;
+    }
     let database = DATABASE.fetch_add(1, Ordering::Relaxed);
     tap::around(&REDIS, database)
 }

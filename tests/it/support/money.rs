@@ -7,7 +7,24 @@ use meterline::store::{
     RefundRequest, Store, Term, TermOutcome,
 };
 
-use super::{accept, claim_one, credits, job_for, settlement};
+use super::{T0, accept, claim_one, credits, job_for, money, settlement};
+
+pub(crate) const DAY_MS: u64 = 86_400_000;
+
+/// When a grant expires that is good for so many days from the start.
+pub(crate) fn days(n: u64) -> Option<u64> {
+    Some(T0 + n * DAY_MS)
+}
+
+/// What is left of each live grant, in the order in which they were made: kind, remaining, pinned.
+pub(crate) async fn grants(store: &Store, id: &AccountId) -> Vec<(String, i64, i64)> {
+    let view = money(store, id).await;
+    let whole = |ucr: i64| ucr / 1_000_000;
+    view.grants
+        .into_iter()
+        .map(|g| (g.kind, whole(g.remaining_ucr), whole(g.pinned_ucr)))
+        .collect()
+}
 
 pub(crate) async fn adjust(
     store: &Store,

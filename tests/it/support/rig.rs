@@ -139,9 +139,7 @@ impl Rig {
             sweep_ms: 200,
             drain_max_ms,
         };
-        let base_urls = BTreeMap::from([("sim".to_owned(), self.provider_url.clone())]);
-        let providers =
-            Providers::load(&self.provider_files, &base_urls, &|_| None).expect("the presets");
+        let providers = self.providers();
         let artifacts = ArtifactStore::open(self.artifacts.path()).expect("the artifact folder");
         let limits = Limits {
             max_bytes: 64 * 1024 * 1024,
@@ -150,6 +148,12 @@ impl Rig {
         let prober = Prober::new(env!("CARGO_BIN_EXE_meterline"));
         let outputs = Outputs::new(Fetcher::new(limits), artifacts, prober);
         Worker::start(store, providers, outputs, options, hook)
+    }
+
+    /// The providers as a worker of this house has them.
+    pub(crate) fn providers(&self) -> Providers {
+        let base_urls = BTreeMap::from([("sim".to_owned(), self.provider_url.clone())]);
+        Providers::load(&self.provider_files, &base_urls, &|_| None).expect("the presets")
     }
 
     pub(crate) async fn fund(&self, account: &AccountId, credits: u32) {

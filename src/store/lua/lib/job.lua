@@ -45,9 +45,10 @@ end
 local function write_obligation(part, job, why)
   local id = job.id .. '-' .. int(job.submissions)
   redis.call('HSET', key('obligation', id), 'job', job.id, 'submission', int(job.submissions), 'account',
-    job.account, 'opened_at', int(part.now), 'why', why, 'work',
+    job.account, 'opened_at', int(part.now), 'why', why, 'tool', job.tool, 'cost', job.cost or '', 'work',
     cjson.encode(redis.call('HMGET', key('work', job.id), 'intent', 'handle')))
   redis.call('ZADD', PREFIX .. 'part:obligations', int(part.now), id)
+  redis.call('ZADD', PREFIX .. 'part:owed', int(part.now), id)
   event(part, job.id, job.account, 'obligation', id)
 end
 

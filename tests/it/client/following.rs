@@ -1,0 +1,129 @@
+//! Streams of events: to a job's end, on after a break, and over a gap.
+
+use std::time::Duration;
+
+use meterline::client::{Error, Events, Happened};
+use serde_json::json;
+use wiremock::matchers::{header, header_exists, method};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::{at, image, of};
+use crate::api::Api;
+use crate::support::{assert_sound, funded};
+
+async fn next(events: &mut Events) -> Option<Happened> {
+    let next = tokio::time::timeout(Duration::from_secs(20), events.next());
+    next.await.expect("in time").expect("a stream")
+}
+
+/// The words of the events that come until the stream ends.
+async fn words(events: &mut Events) -> Vec<String> {
+    let mut words = Vec::new();
+    while let Some(happened) = next(events).await {
+        match happened {
+            Happened::Event { event, .. } => words.push(event.event),
+            Happened::Gap => words.push("gap".to_owned()),
+        }
+    }
+    words
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_its_end_and_an_account_from_now_on() {
+    let api = Api::start().await;
+    let client = of(&api);
+    funded(&api.store, "acme", 100).await;
+    let job = client
+        .submit(&image("acme"), None)
+        .await
+        .expect("a job")
+        .body
+        .job;
+    let mut events = client.follow_job(&job, None);
+    let Some(Happened::Event { id, event }) = next(&mut events).await else {
+        panic!("it was submitted");
+    };
+    assert_eq!(
+        (event.event.as_str(), event.job.as_deref()),
+        ("submitted", Some(job.as_str()))
+    );
+    assert_eq!(events.last_event_id(), Some(id.as_str()));
+    let mut account = client.follow_account("acme", Some(&id));
+    client.cancel_job(&job).await.expect("cancelled");
+    assert_eq!(words(&mut events).await, ["cancelled"]);
+    let Some(Happened::Event { event, .. }) = next(&mut account).await else {
+        panic!("the account hears of it");
+    };
+    assert_eq!(
+        (event.event.as_str(), event.account.as_str()),
+        ("cancelled", "acme")
+    );
+
+    assert_eq!(
+        words(&mut client.follow_job(&job, Some(&id))).await,
+        ["cancelled"]
+    );
+    let last = events.last_event_id().expect("an id").to_owned();
+    assert_eq!(
+        words(&mut client.follow_job(&job, Some(&last))).await,
+        Vec::<String>::new()
+    );
+    let error = client.follow_job("j00-none", None).next().await;
+    assert_eq!(error.expect_err("none").word(), Some("unknown_job"));
+    assert_sound(&api.store).await;
+}
+
+fn stream(text: String) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_raw(text, "text/event-stream")
+}
+
+fn event(id: &str, word: &str) -> String {
+    let data = json!({"event": word, "job": "j00-1", "account": "acme", "detail": "", "at": null});
+    format!("id: {id}\nevent: {word}\ndata: {data}\n\n")
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_goes_on_behind_the_last_event() {
+    let server = MockServer::start().await;
+    // The second event is cut off in the middle: it comes again, whole, after the break.
+    let cut = event("1-0", "submitted") + &event("2-0", "running")[..20];
+    let follow = || Mock::given(method("GET"));
+    let resumed = event("2-0", "running") + "event: gap\ndata: {\"after\":\"2-0\"}\n\n";
+    follow()
+        .and(header("last-event-id", "1-0"))
+        .respond_with(stream(resumed))
+        .mount(&server)
+        .await;
+    let over = stream(": alive\n\n".to_owned() + &event("9-0", "succeeded"));
+    follow()
+        .and(header("last-event-id", "2-0"))
+        .respond_with(over)
+        .mount(&server)
+        .await;
+    follow()
+        .and(header_exists("authorization"))
+        .respond_with(stream(cut))
+        .with_priority(9)
+        .mount(&server)
+        .await;
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(20));
+    let found = words(&mut client.follow_job("j00-1", None)).await;
+    assert_eq!(found, ["submitted", "running", "gap", "succeeded"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_only_breaks_ends_with_the_patience() {
+    let server = MockServer::start().await;
+    let silent = Mock::given(method("GET")).respond_with(stream(": alive\n\n".to_owned()));
+    silent.mount(&server).await;
+    let client = at(&server.uri(), "mlk_a", Duration::from_millis(300));
+    let error = client
+        .follow_job("j00-1", None)
+        .next()
+        .await
+        .expect_err("it ends");
+    assert!(
+        matches!(error, Error::Unknown { key: None, .. }),
+        "{error:?}"
+    );
+}
