@@ -15,11 +15,13 @@ use crate::support::tap::{READS, Way, noun, scripts};
 const EXACT_MAX: u64 = 1 << 53;
 
 /// Modules that are about something else than the store, live by real time, or would start this one again.
-const NO_SCENARIOS: [&str; 43] = [
+const NO_SCENARIOS: [&str; 45] = [
     "api",
     "catalogue",
     "chaos",
     "cli",
+    "client",
+    "cluster",
     "cog",
     "config",
     "config_schema",
