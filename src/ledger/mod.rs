@@ -7,6 +7,7 @@ pub mod audit;
 mod books;
 mod compare;
 mod fold;
+pub mod history;
 mod moved;
 pub mod postgres;
 pub mod statement;
@@ -15,5 +16,6 @@ pub mod watch;
 
 pub use audit::{Report, audit, audit_partition, audit_partitions, still_differs};
 pub use compare::Difference;
+pub use history::History;
 pub use statement::{By, Line, Statement, statement};
 pub use watch::{Round, Watch};

@@ -32,6 +32,7 @@ mod obligations;
 mod pages;
 mod prune;
 mod queues;
+mod records;
 mod redrive;
 mod reply;
 mod restore;
@@ -81,6 +82,7 @@ pub use listing::{JobIndex, JobPage};
 pub use obligations::ObligationView;
 pub use pages::{Place, Sorting};
 pub use queues::{Halt, QueueAct, QueueView};
+pub use records::JobRecord;
 pub use redrive::{
     DropOutcome, ForceFailOutcome, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven,
 };

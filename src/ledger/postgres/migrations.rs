@@ -8,7 +8,14 @@ use tokio_postgres::Client;
 use super::{Error, connect};
 
 /// Number, name, text.
-const FILES: [(i32, &str, &str); 1] = [(1, "history", include_str!("migrations/001_history.sql"))];
+const FILES: [(i32, &str, &str); 2] = [
+    (1, "history", include_str!("migrations/001_history.sql")),
+    (
+        2,
+        "job_records",
+        include_str!("migrations/002_job_records.sql"),
+    ),
+];
 /// Of two processes that migrate at once the second waits: key of the lock.
 const LOCK: i64 = 0x6d65_7465_726c;
 
