@@ -35,6 +35,7 @@ use tower_http::compression::CompressionLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config;
+use crate::ledger::History;
 use crate::producer::Producer;
 use crate::store::Store;
 use document::Document;
@@ -50,6 +51,8 @@ const REPLAYS_MAX: usize = 4;
 pub struct Options {
     /// The store.
     pub store: Store,
+    /// The store with what Postgres remembers behind it.
+    pub history: History,
     /// What turns requests into jobs, at today's prices.
     pub producer: Producer,
     /// Its own section of the settings.
@@ -69,6 +72,7 @@ pub struct Options {
 /// What every handler works with.
 struct House {
     store: Store,
+    history: History,
     producer: Producer,
     settings: config::Api,
     rewards: config::Rewards,
@@ -157,6 +161,7 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         streams: Arc::new(Semaphore::new(settings.streams_max as usize)),
         replays: Semaphore::new(REPLAYS_MAX),
         runs: routes::runs::Runs::default(),
+        history: options.history,
         store: options.store,
         producer: options.producer,
         rewards: options.rewards,

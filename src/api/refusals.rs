@@ -6,6 +6,7 @@ use super::text::rfc3339;
 use crate::domain::catalogue::Refusal;
 use crate::domain::credits::AmountError;
 use crate::domain::ids::{AccountId, BadId, JobId};
+use crate::ledger::postgres;
 use crate::producer;
 use crate::store::{self, RedriveRefusal, SubmitRefusal};
 
@@ -43,6 +44,26 @@ impl From<store::Error> for Problem {
         tracing::warn!(problem = kind.word(), "failed to {error}");
         // The store's own words may name hosts: they are for the log.
         Self::new(kind, kind.title())
+    }
+}
+
+impl From<postgres::Error> for Problem {
+    /// Of reading: nothing was changed.
+    fn from(error: postgres::Error) -> Self {
+        match error {
+            postgres::Error::Store(error) => Self::harmless(error),
+            postgres::Error::Unreachable(_)
+            | postgres::Error::Refused(_)
+            | postgres::Error::Unfit(_)
+            | postgres::Error::Taken(_)
+            | postgres::Error::Rule(_) => {
+                tracing::warn!(%error, "failed to {error}");
+                Self::new(
+                    Kind::StoreUnavailable,
+                    "what is asked for stands in history, which does not answer",
+                )
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::failure::{Failure, Kind};
 use crate::config::{self, Flag, Loaded, Settings, Wish};
 use crate::domain::credits::Ucr;
-use crate::ledger::postgres;
+use crate::ledger::{History, postgres};
 use crate::producer::Producer;
 use crate::store::{ConnectionOptions, Durability, DurabilityOptions, Options, Store};
 
@@ -44,6 +44,11 @@ impl House {
         Store::open(url, options)
             .await
             .map_err(|error| Failure::from(error).harmless())
+    }
+
+    /// A reader of that store and of the history behind it.
+    pub(super) fn history(&self, store: &Store) -> History {
+        History::new(store.clone(), self.settings().postgres.address().cloned())
     }
 
     /// A producer on that store, at the prices of the catalogue.

@@ -12,6 +12,7 @@ use clap::Subcommand;
 use super::Call;
 use super::failure::{Exit, Failure, Kind};
 use crate::domain::ids::JobId;
+use crate::ledger::History;
 use crate::store::{JobView, Store};
 
 pub(super) use show::{brief, event_json};
@@ -52,4 +53,14 @@ pub(super) fn id(store: &Store, text: &str) -> Result<JobId, Failure> {
 pub(super) async fn find(store: &Store, text: &str) -> Result<JobView, Failure> {
     let id = id(store, text)?;
     store.job(&id).await?.ok_or_else(|| unknown(text))
+}
+
+/// A job, also one that only history still has.
+pub(super) async fn find_ever(
+    store: &Store,
+    history: &History,
+    text: &str,
+) -> Result<JobView, Failure> {
+    let id = id(store, text)?;
+    history.job(&id).await?.ok_or_else(|| unknown(text))
 }

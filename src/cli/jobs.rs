@@ -41,13 +41,14 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let found = match call.server()? {
         Some(server) => server.jobs(&filter).await?,
         None => {
-            let store = call.house()?.store().await?;
+            let house = call.house()?;
+            let store = house.store().await?;
             if let Some(account) = &filter.account
                 && store.account(account).await?.is_none()
             {
                 return Err(Failure::unknown_account(account));
             }
-            store.jobs(&filter).await?
+            house.history(&store).jobs(&filter).await?
         }
     };
     let values: Vec<Value> = found.iter().map(brief).collect();

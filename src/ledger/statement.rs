@@ -6,12 +6,15 @@
 //! however many entries there are.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Serialize;
 
+use super::history::{History, sequence};
 use super::moved::Moved;
+use super::postgres::Error;
 use crate::domain::ids::AccountId;
-use crate::store::{Error, JournalBody, Store};
+use crate::store::{JournalBody, Store};
 
 /// Entries read at a time.
 const PAGE: usize = 1_000;
@@ -55,47 +58,98 @@ pub struct Statement {
     pub total: Line,
     /// The journal is kept only from then on, ms since 1970, and what was before is missing here.
     pub kept_from_ms: Option<u64>,
+    /// Postgres knows more and did not answer: why.
+    pub history_away: Option<String>,
 }
 
-/// Adds up an account's entries of `from_ms..to_ms`. Reads only that stretch of the partition's journal.
+/// Adds up an account's entries of `from_ms..to_ms`. Reads only that stretch of the partition's journal, and
+/// what the store no longer has of it from Postgres, where it is on. By sequence: whatever is trimmed
+/// meanwhile, no entry counts twice, and none is left out unsaid.
 pub async fn statement(
-    store: &Store,
+    history: &History,
     account: &AccountId,
     from_ms: u64,
     to_ms: u64,
     by: By,
 ) -> Result<Statement, Error> {
+    let store = history.store();
     let partition = account.partition(store.partitions());
     let mut statement = Statement {
         lines: BTreeMap::new(),
         total: Line::default(),
-        kept_from_ms: kept_from(store, partition, from_ms).await?,
+        kept_from_ms: None,
+        history_away: None,
     };
+    // The sequence that comes next; everything before it is counted or too old.
+    let mut next_seq = 0;
     let mut from = Some(store.journal_from(partition, from_ms).await?);
     while let Some(at) = from {
         let page = store.journal(partition, &at, PAGE).await?;
+        let first = page.entries.first().and_then(|entry| sequence(&entry.id));
+        if let Some(first) = first.filter(|first| *first > next_seq) {
+            let gap = (next_seq..first, from_ms..to_ms);
+            statement.fill(history, account, gap, by).await?;
+        }
         for body in page.entries.iter().filter_map(|e| e.body_of(account)) {
             if (from_ms..to_ms).contains(&body.at_ms) {
                 statement.add(&body, by);
             }
         }
-        let last = page.entries.last().and_then(|entry| entry.body());
+        let last = page.entries.last();
+        next_seq = last
+            .and_then(|l| sequence(&l.id))
+            .map_or(next_seq, |seq| seq + 1);
+        let last = last.and_then(|entry| entry.body());
         from = page.next.filter(|_| last.is_none_or(|l| l.at_ms < to_ms));
     }
     Ok(statement)
 }
 
-/// Since when a partition's journal is kept, where that is later than `from_ms`.
+/// Since when a partition's journal is kept in the store, where that is later than `from_ms`.
 async fn kept_from(store: &Store, partition: u16, from_ms: u64) -> Result<Option<u64>, Error> {
-    if store.trimmed_head(partition).await?.seq == 0 {
-        return Ok(None);
-    }
     let first = store.journal(partition, "-", 1).await?.entries;
     let first = first.first().and_then(|entry| entry.body());
     Ok(first.map(|body| body.at_ms).filter(|at| *at > from_ms))
 }
 
 impl Statement {
+    /// Adds what the store no longer has of a stretch: sequences and times.
+    async fn fill(
+        &mut self,
+        history: &History,
+        account: &AccountId,
+        (seqs, times_ms): (Range<u64>, Range<u64>),
+        by: By,
+    ) -> Result<(), Error> {
+        let store = history.store();
+        let (partition, from_ms) = (account.partition(store.partitions()), times_ms.start);
+        // What was not trimmed lies before the stretch.
+        let trimmed = store.trimmed_head(partition).await?.seq;
+        if trimmed == 0 || seqs.end > trimmed + 1 {
+            return Ok(());
+        }
+        let Some(archive) = history.archive() else {
+            self.kept_from_ms = kept_from(store, partition, from_ms).await?;
+            return Ok(());
+        };
+        let older = async {
+            let begins = archive.begins(partition).await?;
+            let bodies = archive.entries_of(account, seqs, times_ms).await?;
+            Ok::<_, Error>((begins, bodies))
+        };
+        match older.await {
+            Ok((begins, bodies)) => {
+                self.kept_from_ms = begins.filter(|at| *at > from_ms);
+                bodies.iter().for_each(|body| self.add(body, by));
+            }
+            Err(error) => {
+                self.kept_from_ms = kept_from(store, partition, from_ms).await?;
+                self.history_away = Some(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
     fn add(&mut self, body: &JournalBody, by: By) {
         let moved = Moved::of(body);
         let jobs = u64::from(body.kind == "settle");
@@ -235,6 +289,7 @@ mod tests {
             lines: BTreeMap::new(),
             total: Line::default(),
             kept_from_ms: None,
+            history_away: None,
         };
         statement.add(&settled, By::Grant);
         let line = |kind: &str| {

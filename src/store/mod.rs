@@ -37,6 +37,7 @@ mod pages;
 mod prune;
 mod queues;
 mod reader;
+mod records;
 mod redrive;
 mod reply;
 mod restore;
@@ -89,6 +90,7 @@ pub use obligations::ObligationView;
 pub use owed::{Closing, Owed, OwedOutcome};
 pub use pages::{Place, Sorting};
 pub use queues::{Halt, QueueAct, QueueView};
+pub use records::JobRecord;
 pub use redrive::{
     DropOutcome, ForceFailOutcome, Payer, Redrive, RedriveOutcome, RedriveRefusal, Redriven,
 };

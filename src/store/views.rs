@@ -237,7 +237,7 @@ impl Store {
 }
 
 /// Reads `<ms> <event> <detail>`.
-fn timeline_event(line: &str) -> Option<TimelineEvent> {
+pub(super) fn timeline_event(line: &str) -> Option<TimelineEvent> {
     let (at, rest) = line.split_once(' ')?;
     let (event, detail) = rest.split_once(' ').unwrap_or((rest, ""));
     Some(TimelineEvent {

@@ -27,6 +27,7 @@ mod handover_restart;
 mod handover_store;
 mod history;
 mod history_crash;
+mod history_through;
 mod hostile;
 mod journal;
 mod late;

@@ -3,7 +3,7 @@
 use meterline::domain::credits::Ucr;
 use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::{AccountId, JobId};
-use meterline::ledger::{By, Line, statement};
+use meterline::ledger::{By, History, Line, statement};
 use meterline::store::{Correction, GrantKind, NewJob, SettleOutcome, Store, SubmitOutcome};
 use proptest::prelude::*;
 
@@ -216,7 +216,14 @@ async fn live(moves: &[(Move, u64)]) {
         let ((from_ms, before), (to_ms, after)) = (marks[from], marks[to]);
         let change: Vec<i64> = after.iter().zip(before).map(|(a, b)| a - b).collect();
         for by in [By::Day, By::Tool, By::Grant] {
-            let found = statement(&life.store, &acme, from_ms, to_ms, by).await;
+            let found = statement(
+                &History::new(life.store.clone(), None),
+                &acme,
+                from_ms,
+                to_ms,
+                by,
+            )
+            .await;
             let found = found.expect("a statement");
             assert_eq!(figures(&found.total).to_vec(), change, "{by:?} {from} {to}");
             assert_eq!(
@@ -262,7 +269,7 @@ async fn a_statement_sorts_by_day_tool_and_kind_of_grant() {
     let tomorrow = store.at(T0 + DAY_MS);
     refund(&tomorrow, &job, Some(20), "sorry").await;
     let ask = async |by| {
-        let found = statement(&store, &acme, 0, u64::MAX, by).await;
+        let found = statement(&History::new(store.clone(), None), &acme, 0, u64::MAX, by).await;
         let lines = found.expect("a statement").lines;
         let whole = |line: &Line| figures(line).map(|ucr| ucr / 1_000_000);
         let lines: Vec<(String, u64, [i64; 6])> = lines
@@ -335,7 +342,14 @@ async fn a_statement_says_from_when_on_the_journal_is_kept() {
     let later = store.at(T0 + DAY_MS);
     give(&later, &acme, 1, GrantKind::Promo, None, "later").await;
     let ask = async |from_ms| {
-        let found = statement(&store, &acme, from_ms, u64::MAX, By::Day).await;
+        let found = statement(
+            &History::new(store.clone(), None),
+            &acme,
+            from_ms,
+            u64::MAX,
+            By::Day,
+        )
+        .await;
         let found = found.expect("a statement");
         (found.kept_from_ms, found.total.granted_ucr)
     };

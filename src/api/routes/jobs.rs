@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A job that the caller sees. One of somebody else is not there.
 pub(super) async fn find(house: &House, caller: &Caller, text: &str) -> Result<JobView, Problem> {
     let id = job_id(&house.store, text)?;
-    let view = house.store.job(&id).await.map_err(Problem::harmless)?;
+    let view = house.history.job(&id).await?;
     view.filter(|view| caller.sees(view.text("account")))
         .ok_or_else(|| Problem::unknown_job(text))
 }
@@ -187,8 +187,7 @@ pub(in crate::api) async fn explain(
     Path(job): Path<String>,
 ) -> Result<Response, Problem> {
     let view = find(&house, &caller, &job).await?;
-    let timeline = house.store.timeline(&view.job).await;
-    let timeline = timeline.map_err(Problem::harmless)?;
+    let timeline = house.history.timeline(&view.job).await?;
     let explanation = Explanation {
         job: Job::of(&view),
         rule: Some(view.text("rule").to_owned()).filter(|rule| !rule.is_empty()),

@@ -1,5 +1,6 @@
 //! Jobs in pages, with cursors that stay where they are while jobs come and go.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -14,12 +15,15 @@ use crate::api::extract::{Query, answer};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::{cursor, read_cursor};
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State as JobState;
+use crate::ledger::postgres::Listed;
 use crate::store::{JobIndex, JobView, Place};
 
 /// Jobs of a page, at most.
 const LIMIT_MAX: usize = 100;
+/// Jobs that history is asked for at a time.
+const OLDER: usize = 100;
 /// Pages of an index that one call looks through for jobs that fit: a filter that little fits makes short
 /// pages, never slow ones.
 const LOOKS_MAX: usize = 10;
@@ -176,6 +180,20 @@ async fn look(
         }
         jobs.extend(page.jobs);
     }
+    if index != JobIndex::Open {
+        let older = older(house, filter, &index, at).await?;
+        if older.len() >= OLDER {
+            is_end = false;
+            let end = older.last().map(|(ms, view)| (*ms, view.job.to_string()));
+            known_until = known_until.max(end);
+        }
+        let known: BTreeSet<JobId> = jobs.iter().map(|(_, view)| view.job.clone()).collect();
+        jobs.extend(
+            older
+                .into_iter()
+                .filter(|(_, view)| !known.contains(&view.job)),
+        );
+    }
     let key = |one: &(u64, JobView)| (one.0, one.1.job.to_string());
     jobs.sort_by_cached_key(key);
     if !earliest_first {
@@ -192,4 +210,22 @@ async fn look(
         });
     }
     Ok((jobs, is_end))
+}
+
+/// The next ended jobs that history has, in the order of an index of the store. Asked behind the store: what
+/// that forgets in between stands here.
+async fn older(
+    house: &House,
+    filter: &Filter,
+    index: &JobIndex,
+    at: &At,
+) -> Result<Vec<(u64, JobView)>, Problem> {
+    let listed = Listed {
+        account: filter.account.clone(),
+        state: filter.state,
+        by_end: *index == JobIndex::Ended,
+        after: at.last.clone(),
+        limit: OLDER,
+    };
+    Ok(house.history.ended(&listed).await?)
 }

@@ -16,7 +16,10 @@ use crate::api::extract::{Query, answer};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
+use crate::domain::ids::AccountId;
+use crate::ledger::history::sequence;
 use crate::ledger::{By, Line, statement as add_up};
+use crate::store::JournalBody;
 use crate::wire::{Entry, Posting, Statement, StatementLine};
 
 /// Where nothing is said, a statement is of this long until now, ms.
@@ -87,8 +90,7 @@ pub(in crate::api) async fn statement(
         None => house.store.server_ms().await.map_err(Problem::harmless)? + 1,
     };
     let from_ms = time("from", &stretch.from)?.unwrap_or(to_ms.saturating_sub(USUAL_MS));
-    let found = add_up(&house.store, &account, from_ms, to_ms, by).await;
-    let found = found.map_err(Problem::harmless)?;
+    let found = add_up(&house.history, &account, from_ms, to_ms, by).await?;
     let statement = Statement {
         account: account.to_string(),
         from: rfc3339(from_ms),
@@ -132,30 +134,19 @@ pub(in crate::api) async fn ledger(
     let mut from = at.unwrap_or_else(|| "+".to_owned());
     let partition = account.partition(house.store.partitions());
     let mut data = Vec::new();
+    let behind = from.strip_prefix('(').and_then(sequence);
+    let mut oldest = behind.unwrap_or(u64::MAX);
     for _ in 0..LOOKS_MAX {
         let page = house.store.journal_backwards(partition, &from, READ).await;
         let page = page.map_err(Problem::harmless)?;
         for entry in page.entries {
+            oldest = sequence(&entry.id).unwrap_or(oldest);
             let Some(body) = entry.body_of(&account) else {
                 continue;
             };
             from = format!("({}", entry.id);
             let is_first = body.account_seq == 1;
-            let some = |text: String| Some(text).filter(|text| !text.is_empty());
-            data.push(Entry {
-                entry: entry.id,
-                account_seq: body.account_seq,
-                at: rfc3339(body.at_ms),
-                kind: body.kind,
-                operation: some(body.op),
-                job: some(body.job),
-                reason: some(body.reason),
-                postings: body
-                    .post
-                    .into_iter()
-                    .map(|(book, amount_ucr)| Posting { book, amount_ucr })
-                    .collect(),
-            });
+            data.push(Entry::of(entry.id, body));
             if is_first || data.len() == limit {
                 let next_cursor = (!is_first).then(|| cursor(&from));
                 return Ok(answer(StatusCode::OK, &Page { data, next_cursor }));
@@ -164,11 +155,51 @@ pub(in crate::api) async fn ledger(
         match page.next {
             Some(next) => from = next,
             None => {
-                let next_cursor = None;
-                return Ok(answer(StatusCode::OK, &Page { data, next_cursor }));
+                let page = older(&house, &account, oldest, (data, limit)).await?;
+                return Ok(answer(StatusCode::OK, &page));
             }
         }
     }
     let next_cursor = Some(cursor(&from));
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
+}
+
+/// Fills a page up with what the store no longer has. Where that cannot be read now, the page ends before
+/// it, and the next one says so.
+async fn older(
+    house: &House,
+    account: &AccountId,
+    oldest: u64,
+    (mut data, limit): (Vec<Entry>, usize),
+) -> Result<Page<Entry>, Problem> {
+    let missing = limit - data.len();
+    let older = match house.history.older(account, oldest, missing).await {
+        Err(_) if !data.is_empty() => {
+            let next_cursor = Some(cursor(&format!("(0-{oldest}")));
+            return Ok(Page { data, next_cursor });
+        }
+        older => older?,
+    };
+    let is_full = older.len() == missing;
+    data.extend(older.into_iter().map(|(id, body)| Entry::of(id, body)));
+    let last = data.last().filter(|entry| is_full && entry.account_seq > 1);
+    let next_cursor = last.map(|entry| cursor(&format!("({}", entry.entry)));
+    Ok(Page { data, next_cursor })
+}
+
+impl Entry {
+    fn of(entry: String, body: JournalBody) -> Self {
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let posting = |(book, amount_ucr)| Posting { book, amount_ucr };
+        Self {
+            entry,
+            account_seq: body.account_seq,
+            at: rfc3339(body.at_ms),
+            kind: body.kind,
+            operation: some(body.op),
+            job: some(body.job),
+            reason: some(body.reason),
+            postings: body.post.into_iter().map(posting).collect(),
+        }
+    }
 }

@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::output::{credits, rfc3339, rows, table};
+use crate::cli::output::{credits, note, rfc3339, rows, table};
 use crate::domain::ids::AccountId;
-use crate::store::{JournalBody, Store};
-
-/// Entries read at a time.
-const PAGE: usize = 1_000;
+use crate::store::JournalBody;
 
 /// Show every movement of an account's credits, oldest first
 #[derive(Debug, clap::Args)]
@@ -24,14 +21,22 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let entries = match call.server()? {
+    let entries: VecDeque<(String, JournalBody)> = match call.server()? {
         Some(server) => server.ledger(&args.account, args.limit).await?.into(),
         None => {
-            let store = call.house()?.store().await?;
+            let house = call.house()?;
+            let store = house.store().await?;
             if store.account(&args.account).await?.is_none() {
                 return Err(Failure::unknown_account(&args.account));
             }
-            newest(&store, &args.account, args.limit).await?
+            let history = house.history(&store);
+            let (found, away) = history.entries(&args.account, args.limit).await?;
+            if let Some(error) = away {
+                note(&format!(
+                    "older entries are missing here: failed to {error}"
+                ));
+            }
+            found.into_iter().rev().collect()
         }
     };
     let values: Vec<Value> = entries
@@ -40,36 +45,6 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         .collect();
     call.out.show(&values, || text(&entries))?;
     Ok(Exit::Done)
-}
-
-/// The account's newest entries, oldest first. Reads backwards from the end of its partition's journal,
-/// no further than to where the account was opened.
-async fn newest(
-    store: &Store,
-    account: &AccountId,
-    limit: usize,
-) -> Result<VecDeque<(String, JournalBody)>, Failure> {
-    let partition = account.partition(store.partitions());
-    let mut found = VecDeque::new();
-    let mut from = Some("+".to_owned());
-    while let Some(at) = from {
-        let page = store.journal_backwards(partition, &at, PAGE).await?;
-        for entry in page.entries {
-            let Some(body) = entry.body_of(account) else {
-                continue;
-            };
-            if found.len() >= limit {
-                return Ok(found);
-            }
-            let is_first = body.account_seq == 1;
-            found.push_front((entry.id, body));
-            if is_first {
-                return Ok(found);
-            }
-        }
-        from = page.next;
-    }
-    Ok(found)
 }
 
 fn entry_json(id: &str, body: &JournalBody) -> Value {

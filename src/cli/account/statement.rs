@@ -9,7 +9,7 @@ use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{Format, credits, note, rfc3339, rows, table};
 use crate::cli::server::Server;
 use crate::domain::ids::AccountId;
-use crate::ledger::{By, Line, Statement, statement};
+use crate::ledger::{By, History, Line, Statement, statement};
 use crate::store::Store;
 
 /// Show what was granted, charged, refunded, adjusted and expired, by day, tool or kind of grant
@@ -76,7 +76,11 @@ const COLUMNS: [&str; 7] = [
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let place = match call.server()? {
         Some(server) => Place::Server(server),
-        None => Place::Store(call.house()?.store().await?),
+        None => {
+            let house = call.house()?;
+            let store = house.store().await?;
+            Place::Store(house.history(&store), store)
+        }
     };
     let today = place.today(&args.account).await?;
     let (from, to) = (
@@ -89,8 +93,8 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         return Err(Failure::new(Kind::Usage, message));
     }
     let found = match &place {
-        Place::Store(store) => {
-            statement(store, &args.account, from_ms, to_ms, args.by.into()).await?
+        Place::Store(history, _) => {
+            statement(history, &args.account, from_ms, to_ms, args.by.into()).await?
         }
         Place::Server(server) => {
             let stretch = (from_ms, to_ms);
@@ -99,6 +103,11 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
                 .await?
         }
     };
+    if let Some(error) = &found.history_away {
+        note(&format!(
+            "older entries stand in history alone: failed to {error}"
+        ));
+    }
     let kept_from = found.kept_from_ms.and_then(|ms| i64::try_from(ms).ok());
     if let Some(at) = kept_from.and_then(rfc3339) {
         note(&format!(
@@ -117,7 +126,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 
 /// Where a statement comes from.
 enum Place {
-    Store(Store),
+    Store(History, Store),
     Server(Server),
 }
 
@@ -127,7 +136,7 @@ impl Place {
         let now = match self {
             // Whether it is there is said with the statement.
             Self::Server(_) => Some(jiff::Timestamp::now()),
-            Self::Store(store) => {
+            Self::Store(_, store) => {
                 if store.account(account).await?.is_none() {
                     return Err(Failure::unknown_account(account));
                 }

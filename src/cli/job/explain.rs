@@ -36,8 +36,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         };
         return show(call, &view, &why);
     }
-    let store = call.house()?.store().await?;
-    let view = super::find(&store, &args.job).await?;
+    let house = call.house()?;
+    let store = house.store().await?;
+    let view = super::find_ever(&store, &house.history(&store), &args.job).await?;
     let why = match view.state() {
         Some(state @ (State::Scheduled | State::Queued)) => waits(&store, &view, state).await?,
         Some(

@@ -31,8 +31,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     }
     let house = call.house()?;
     let store = house.store().await?;
-    let view = super::find(&store, &args.job).await?;
-    let timeline = store.timeline(&view.job).await?;
+    let history = house.history(&store);
+    let view = super::find_ever(&store, &history, &args.job).await?;
+    let timeline = history.timeline(&view.job).await?;
     let mut value = brief(&view);
     value["artifacts"] = artifacts(&view, &house.settings().media.artifacts_dir);
     value["timeline"] = timeline.iter().map(event_json).collect();

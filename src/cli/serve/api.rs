@@ -16,6 +16,7 @@ pub(super) async fn start(
     let names = house.loaded.provider_files.iter();
     let options = Options {
         store: store.clone(),
+        history: house.history(store),
         producer: house.producer(store.clone()),
         api: settings.api.clone(),
         rewards: settings.rewards.clone(),

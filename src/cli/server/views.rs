@@ -170,6 +170,7 @@ pub(super) fn statement(statement: wire::Statement) -> Statement {
         (line.name, figures)
     };
     Statement {
+        history_away: None,
         lines: statement.lines.into_iter().map(line).collect(),
         total: line(statement.total).1,
         kept_from_ms: ms(statement.kept_from.as_deref()),

@@ -23,6 +23,8 @@ pub(super) struct Batch<'a> {
     pub(super) answers: BTreeMap<(String, String), String>,
     /// Terms that were set, by account.
     pub(super) terms: BTreeMap<String, Terms>,
+    /// What is shown of jobs that have ended, JSON, by job.
+    pub(super) records: BTreeMap<String, String>,
 }
 
 impl Batch<'_> {
@@ -43,6 +45,7 @@ impl Batch<'_> {
         self.postings(&transaction).await?;
         self.accounts(&transaction).await?;
         self.jobs(&transaction).await?;
+        self.records(&transaction).await?;
         self.operations(&transaction).await?;
         transaction.commit().await?;
         Ok(head)
@@ -249,6 +252,19 @@ impl Batch<'_> {
             ],
         )
         .await?;
+        Ok(())
+    }
+
+    /// Behind the jobs themselves: each has its row by now.
+    async fn records(&self, to: &Transaction<'_>) -> Result<(), Error> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        let sql = "update jobs set record = x.record
+            from unnest($1::text[], $2::text[]) as x(job, record) where jobs.job = x.job";
+        let jobs: Vec<&String> = self.records.keys().collect();
+        let records: Vec<&String> = self.records.values().collect();
+        to.execute(sql, &[&jobs, &records]).await?;
         Ok(())
     }
 

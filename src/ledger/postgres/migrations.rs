@@ -8,9 +8,14 @@ use tokio_postgres::Client;
 use super::{Error, connect};
 
 /// Number, name, text.
-const FILES: [(i32, &str, &str); 2] = [
+const FILES: [(i32, &str, &str); 3] = [
     (1, "history", include_str!("migrations/001_history.sql")),
     (2, "costs", include_str!("migrations/002_costs.sql")),
+    (
+        3,
+        "job_records",
+        include_str!("migrations/003_job_records.sql"),
+    ),
 ];
 /// Of two processes that migrate at once the second waits: key of the lock.
 const LOCK: i64 = 0x6d65_7465_726c;

@@ -11,6 +11,7 @@
 //!
 //! Postgres is never asked before a job runs or a credit moves: where it is away, history lags.
 
+mod archive;
 mod batch;
 mod chain;
 mod connect;
@@ -22,10 +23,12 @@ mod plan;
 mod projector;
 mod read;
 mod rebuild;
+mod records;
 mod rows;
 
 use secrecy::SecretString;
 
+pub use archive::{Archive, Entry, Kept, Listed};
 pub use costs::costs_in_history;
 pub use lag::{Lag, lags};
 pub use migrations::{Migration, migrate, pending};

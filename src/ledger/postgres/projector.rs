@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::{Batch, Terms};
 use super::chain::{self, Head, Link, Reading};
 use super::rows::{self, signed, unsigned};
-use super::{Error, connect, costs, fence, known_to, migrations};
+use super::{Error, connect, costs, fence, known_to, migrations, records};
 use crate::domain::ids::AccountId;
 use crate::store::{SCHEMA, Store};
 
@@ -274,6 +274,7 @@ impl Session<'_> {
             links,
             answers: self.answers(partition, links).await?,
             terms: self.terms(partition, links).await?,
+            records: records::of(&self.projector.store, partition, links).await?,
         };
         let head = Box::pin(batch.commit(&mut self.client)).await?;
         self.written += links.len() as u64;

@@ -82,7 +82,7 @@ end
 
 -- 4. Finished jobs that nobody has to keep any more. A dead letter is kept on its own clock.
 local forgotten = 0
-for _, id in ipairs(due_members(KEYS[4], now - tonumber(ARGV[4]))) do
+for _, id in ipairs(due_members(KEYS[4], forget_until(part, tonumber(ARGV[4])))) do
   if redis.call('ZSCORE', KEYS[5], id) then
     redis.call('ZREM', KEYS[4], id)
   else
@@ -90,7 +90,7 @@ for _, id in ipairs(due_members(KEYS[4], now - tonumber(ARGV[4]))) do
     forgotten = forgotten + 1
   end
 end
-for _, id in ipairs(due_members(KEYS[5], now - tonumber(ARGV[5]))) do
+for _, id in ipairs(due_members(KEYS[5], forget_until(part, tonumber(ARGV[5])))) do
   forget_job(id)
   forgotten = forgotten + 1
 end

@@ -59,6 +59,7 @@ impl Api {
         let producer = Producer::new(store.clone(), loaded.catalogue, loaded.settings.retry);
         let server = Server::start(Options {
             store: store.clone(),
+            history: meterline::ledger::History::new(store.clone(), None),
             producer,
             api,
             rewards: loaded.settings.rewards,

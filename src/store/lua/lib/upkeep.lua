@@ -1,5 +1,18 @@
 -- upkeep: what the sweep takes away or repairs, one thing at a time.
 
+-- Up to which end jobs may be forgotten. Where there is a history outside the store, a job stays until its
+-- end is committed there, a day longer at most.
+local function forget_until(part, retention_ms)
+  local before = part.now - retention_ms
+  local seq = tonumber(redis.call('HGET', KEYS[1], 'history_seq') or '')
+  if seq and seq < part.seq then -- guard: forget_history
+    local row = redis.call('XRANGE', PREFIX .. 'part:journal', part.epoch .. '-' .. int(seq + 1), '+', 'COUNT', 1)[1]
+    local at = row and tonumber(string.match(row[2][2], '"at_ms":(%d+)'))
+    if at then before = math.max(math.min(before, at - 1), before - GRACE_MS) end -- guard: forget_bounded
+  end
+  return before
+end
+
 -- A finished job and everything that hangs on it.
 local function forget_job(id)
   local v = redis.call('HMGET', key('job', id), 'account', 'idem')
