@@ -15,7 +15,7 @@ use crate::support::tap::{READS, Way, noun, scripts};
 const EXACT_MAX: u64 = 1 << 53;
 
 /// Modules that are about something else than the store, live by real time, or would start this one again.
-const NO_SCENARIOS: [&str; 45] = [
+const NO_SCENARIOS: [&str; 46] = [
     "api",
     "catalogue",
     "chaos",
@@ -35,6 +35,7 @@ const NO_SCENARIOS: [&str; 45] = [
     "handover_restart",
     "history",
     "history_crash",
+    "history_through",
     "hostile",
     "late",
     "ledger_watch",
