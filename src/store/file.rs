@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::connection::Node;
 use super::{Error, Store};
 
 /// What came of a look at the server's file.
@@ -33,18 +34,29 @@ fn is_of_an_earlier_process(info: &str) -> bool {
 }
 
 impl Store {
-    /// Lets a server that has not written its append-only file anew since it started do so. Any number of
-    /// processes may ask, and as often as they like. An error also where the server does not allow it.
+    /// Lets each server that has not written its append-only file anew since it started do so. Any number of
+    /// processes may ask, and as often as they like. An error also where one does not allow it; the others
+    /// are asked all the same.
     pub async fn renew_file(&self) -> Result<FileRenewal, Error> {
-        let mut ask = redis::pipe();
-        ask.cmd("INFO").arg("persistence");
-        let (info,): (String,) = self.read("INFO", &ask).await?;
+        let mut renewal = Ok(FileRenewal::NotNeeded);
+        for node in self.inner.connections.all().await? {
+            renewal = match (renewal, self.renew_file_of(&node).await) {
+                (Err(error), _) | (_, Err(error)) => Err(error),
+                (Ok(FileRenewal::NotNeeded), Ok(own)) => Ok(own),
+                (Ok(FileRenewal::Begun), Ok(_)) => Ok(FileRenewal::Begun),
+            };
+        }
+        renewal
+    }
+
+    async fn renew_file_of(&self, node: &Node) -> Result<FileRenewal, Error> {
+        let look = redis::cmd("INFO").arg("persistence").clone();
+        let info: String = self.read_from(node, &look, "INFO").await?;
         if !is_of_an_earlier_process(&info) {
             return Ok(FileRenewal::NotNeeded);
         }
-        let mut order = redis::pipe();
-        order.cmd("BGREWRITEAOF");
-        let (_said,): (String,) = self.read("BGREWRITEAOF", &order).await?;
+        let order = redis::cmd("BGREWRITEAOF");
+        let _said: String = self.read_from(node, &order, "BGREWRITEAOF").await?;
         Ok(FileRenewal::Begun)
     }
 }

@@ -10,8 +10,8 @@
 local part, batch, old = load_part(), tonumber(ARGV[3]), {}
 local function ms_of(id) return tonumber(string.match(id, '^%d+')) end
 local mark = redis.call('HGET', KEYS[1], 'costs_seen')
-local is_later = not mark or ms_of(ARGV[4] == '' and '0' or ARGV[4]) > ms_of(mark)
-local noted = ARGV[4] ~= '' and is_later -- guard: costs_seen_forward
+local noted = ARGV[4] ~= ''
+if noted and mark and ms_of(ARGV[4]) <= ms_of(mark) then noted = false end -- guard: costs_seen_forward
 if noted then mark = ARGV[4] end
 for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', batch)) do
   local at
