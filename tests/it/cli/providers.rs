@@ -90,6 +90,7 @@ async fn a_check_asks_those_that_a_tool_uses_and_starts_nothing() {
         list.iter().all(|one| one["standing"] == "ready"),
         "{list:?}"
     );
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build();
     let page = client
         .expect("a client")
