@@ -95,6 +95,7 @@ impl Drop for Front {
 
 impl Shared {
     async fn serve(self: Arc<Self>, client: TcpStream) {
+        client.set_nodelay(true).expect("no delay");
         let (path, cut) = self.target.lock().expect("the target").clone();
         // A server that is dead refuses, and so does its address.
         let Ok(server) = UnixStream::connect(path).await else {

@@ -65,8 +65,10 @@ async fn listen(listener: TcpListener, server: u16, pass: Pass) {
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         let pass = pass.clone();
+        client.set_nodelay(true).expect("no delay");
         connections.spawn(async move {
             if let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await {
+                server.set_nodelay(true).expect("no delay");
                 pass.between(client, server).await;
             }
         });

@@ -67,7 +67,10 @@ impl Raw {
             AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
         let mut connections = Vec::new();
         for node in nodes {
-            let client = redis::Client::open(node).expect("a client");
+            let info = redis::IntoConnectionInfo::into_connection_info(node).expect("an address");
+            let info =
+                info.set_tcp_settings(redis::io::tcp::TcpSettings::default().set_nodelay(true));
+            let client = redis::Client::open(info).expect("a client");
             let connection = client.get_multiplexed_async_connection_with_config(&config);
             connections.push(connection.await.expect("a connection"));
         }

@@ -132,6 +132,8 @@ impl Tap {
                     .expect("somebody waits");
                 loop {
                     let (client, _) = listener.accept().await.expect("a client");
+                    // Else each answer waits for the client's word on the one before, 40 ms a time.
+                    client.set_nodelay(true).expect("no delay");
                     let house = Arc::clone(&house);
                     tokio::spawn(async move { Line::new(house).await.serve(client).await });
                 }
