@@ -346,11 +346,14 @@ async fn promise_03_answers_are_lost_on_the_way_and_nothing_happens_twice() {
                 while rig.store.grant(&purchase).await.is_err() {}
             }
         }
+        // The load goes on until enough was lost, however fast the machine is.
+        while lossy.lost() <= 30 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         goes_on.store(false, Ordering::Relaxed);
     };
     let ((), jobs) = tokio::join!(grants, load(&rig, &accounts, &goes_on));
     lossy.lose_every(0);
-    assert!(lossy.lost() > 20, "{} answers were lost", lossy.lost());
     all_is_right(&rig, &accounts, &jobs, 10_004).await;
     assert_eq!(worker.drain().await, 0);
 }
