@@ -176,6 +176,20 @@ async fn no_job_is_forgotten_before_history_has_its_end_but_a_day_later_it_is() 
 }
 
 #[tokio::test]
+async fn a_job_waits_for_history_only_while_there_is_something_to_commit() {
+    let (store, raw) = store_and_raw(short()).await;
+    let acme = funded(&store, "acme", 100).await;
+    let job = charged(&store, &acme, 10, 5).await;
+    // A new epoch has no entries yet: history cannot come any nearer.
+    let meta = key("part", "meta");
+    let _: i64 = raw
+        .run(&["HSET", &meta, "history_seq", "0", "epoch", "2"])
+        .await;
+    tick(&store.at(T0 + HOUR_MS)).await;
+    assert_eq!(store.job(&job).await.expect("an answer"), None);
+}
+
+#[tokio::test]
 async fn a_ledger_goes_on_over_the_seam_by_sequence() {
     let store = store_with(short()).await;
     let url = fresh_history().await;

@@ -11,10 +11,9 @@
 local part, out = load_part(), {}
 local until_ms = int(part.now + tonumber(ARGV[2]))
 local unlisted = {}
-if redis.call('ZCARD', KEYS[3]) < redis.call('ZCARD', KEYS[2]) then -- guard: unlisted_obligations
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, 99)) do
-    if not redis.call('ZSCORE', KEYS[3], id) then unlisted[#unlisted + 1] = id end
-  end
+local missing = redis.call('ZCARD', KEYS[2]) - redis.call('ZCARD', KEYS[3])
+for _, id in ipairs(missing > 0 and redis.call('ZRANGE', KEYS[2], 0, 99) or {}) do
+  if not redis.call('ZSCORE', KEYS[3], id) then unlisted[#unlisted + 1] = id end -- guard: unlisted_obligations
 end
 
 -- point of no return
