@@ -22,6 +22,7 @@ const KEY: &str = "key";
     tags(
         (name = "jobs", description = "Quote, submit, follow, stop"),
         (name = "accounts", description = "Who pays: balances, grants, spending"),
+        (name = "webhooks", description = "Telling accounts of their jobs"),
         (name = "house", description = "Queues, workers, dead letters, obligations"),
         (name = "keys", description = "Who may call"),
         (name = "server", description = "Whether it is well, and what it says of itself"),

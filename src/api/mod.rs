@@ -61,6 +61,8 @@ pub struct Options {
     pub rewards: config::Rewards,
     /// Plans by name.
     pub plans: BTreeMap<String, config::Plan>,
+    /// How endpoints are kept.
+    pub webhooks: config::Webhooks,
     /// The queues there are.
     pub queues: Vec<String>,
     /// The providers there are.
@@ -77,6 +79,7 @@ struct House {
     settings: config::Api,
     rewards: config::Rewards,
     plans: BTreeMap<String, config::Plan>,
+    webhooks: config::Webhooks,
     queues: Vec<String>,
     providers: Vec<String>,
     vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -166,6 +169,7 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         producer: options.producer,
         rewards: options.rewards,
         plans: options.plans,
+        webhooks: options.webhooks,
         queues: options.queues,
         providers: options.providers,
         vital_sign: options.vital_sign,

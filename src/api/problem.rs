@@ -109,6 +109,24 @@ kinds! {
     /// No such API key.
     UnknownKey = "unknown_key", NOT_FOUND, "There is no such API key",
         "`GET /v1/keys` lists the keys; an id is the middle part of a secret.";
+    /// No such endpoint, or one of somebody else.
+    UnknownEndpoint = "unknown_endpoint", NOT_FOUND, "There is no such webhook endpoint",
+        "`GET /v1/accounts/{account}/webhooks` lists an account's endpoints.";
+    /// No such message was given up.
+    UnknownMessage = "unknown_message", NOT_FOUND, "There is no such dead letter of the endpoint",
+        "`GET /v1/webhooks/{endpoint}/dead-letters` lists them; what was sent again is none any more.";
+    /// An address that messages are never posted to.
+    BadUrl = "bad_url", UNPROCESSABLE_ENTITY, "Messages are not posted to this address",
+        "Use https at a public address; for hosts of its own the house sets webhooks.allow_cidr.";
+    /// The endpoint is disabled.
+    EndpointDisabled = "endpoint_disabled", CONFLICT, "The webhook endpoint is disabled",
+        "Enable it first with `POST /v1/webhooks/{endpoint}/state`.";
+    /// The account has as many endpoints as it may.
+    TooManyEndpoints = "too_many_endpoints", CONFLICT, "The account has as many webhook endpoints as it may",
+        "Remove one; webhooks.endpoints_max of the settings is the limit.";
+    /// The endpoint's outbox has no room.
+    OutboxFull = "outbox_full", CONFLICT, "The endpoint's outbox is full",
+        "Repeat when some of what waits there has gone out; nothing is dropped for a dead letter.";
     /// No such run of a bulk command.
     UnknownRun = "unknown_run", NOT_FOUND, "There is no such run",
         "A run lives in the process that began it. Start it again: what it did is not done twice.";

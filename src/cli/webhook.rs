@@ -7,16 +7,14 @@ mod ls;
 mod test;
 
 use clap::Subcommand;
-use url::Url;
 
 use super::Call;
 use super::failure::{Exit, Failure, Kind};
 use super::house::House;
 use super::output::rfc3339;
 use crate::domain::ids::EndpointId;
-use crate::guard;
 use crate::store::{EndpointView, Store};
-use crate::webhook::Secret;
+use crate::webhook::{self, Secret};
 
 /// Tell accounts' own servers of their jobs
 ///
@@ -54,18 +52,9 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 
 /// Reads a URL that messages can be posted to.
 fn url(house: &House, text: &str) -> Result<String, Failure> {
-    let bad = |why: String| Failure::new(Kind::BadUrl, format!("cannot post to {text}: {why}"));
-    let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
     let allowed = &house.settings().webhooks.allow_cidr;
-    let must = "it must be https at a public address, or lie in webhooks.allow_cidr";
-    guard::check_url(&url, allowed).map_err(|error| match error {
-        guard::Error::Blocked(what) => bad(format!("{what} is not allowed; {must}")),
-        guard::Error::Timeout | guard::Error::Transport(_) => bad(must.to_owned()),
-    })?;
-    if url.scheme() == "http" && allowed.is_empty() {
-        return Err(bad("it must be https".to_owned()));
-    }
-    Ok(url.into())
+    let url = webhook::address(text, allowed);
+    url.map_err(|error| Failure::new(Kind::BadUrl, format!("cannot {error}")))
 }
 
 /// A secret as given, or a new one.

@@ -140,6 +140,15 @@ pub struct EndpointView {
 }
 
 impl EndpointView {
+    /// `enabled`, `failing` where every try has failed since some time, or `disabled`.
+    pub fn state(&self) -> &'static str {
+        match (self.enabled, self.failing_since_ms) {
+            (false, _) => "disabled",
+            (true, 0) => "enabled",
+            (true, _) => "failing",
+        }
+    }
+
     fn read(endpoint: EndpointId, hash: &HashMap<String, String>, waiting: u64, dead: u64) -> Self {
         let text = |name: &str| hash.get(name).cloned().unwrap_or_default();
         let number = |name: &str| hash.get(name).and_then(|n| n.parse().ok()).unwrap_or(0);

@@ -4,10 +4,12 @@
 //! begin with `whsec_`. Nothing here knows the store; when something is tried again is decided by
 //! whoever calls.
 
+mod address;
 mod message;
 mod post;
 mod secret;
 
+pub use address::{BadAddress, address};
 pub use message::{Facts, JobFacts, MediaFacts, Message};
 pub use post::{Answer, Limits, Poster};
 pub use secret::{BadSecret, Secret, signatures};

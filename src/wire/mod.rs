@@ -10,6 +10,7 @@ mod jobs;
 mod object;
 mod page;
 mod still;
+mod webhooks;
 
 pub use accounts::*;
 pub use house::*;
@@ -17,3 +18,4 @@ pub use jobs::*;
 pub use object::Object;
 pub use page::*;
 pub use still::*;
+pub use webhooks::*;

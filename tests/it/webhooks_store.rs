@@ -348,7 +348,10 @@ async fn a_failed_message_comes_again_when_it_is_due_and_at_last_is_a_dead_lette
     assert_eq!(look(&store, &id).await.failing_since_ms, T0);
     report(&later, &second, Tried::Dead).await;
     assert!(take(&store.at(T0 + 500_000), 10).await.is_empty());
-    let dead = store.dead_messages(&id, 10).await.expect("dead letters");
+    let dead = store
+        .dead_messages(&id, 10, None)
+        .await
+        .expect("dead letters");
     assert_eq!(dead.all, 1);
     assert_eq!(
         (dead.messages[0].tries, dead.messages[0].why.as_str()),

@@ -21,6 +21,8 @@ pub(super) mod shapes;
 pub(super) mod spending;
 pub(super) mod submit;
 pub(super) mod tools;
+pub(super) mod webhook_messages;
+pub(super) mod webhooks;
 
 use std::sync::Arc;
 
@@ -71,6 +73,13 @@ pub(super) fn all() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(holds::list))
         .routes(routes!(freezes::list, freezes::freeze))
         .routes(routes!(freezes::clear))
+        .routes(routes!(webhooks::create, webhooks::list))
+        .routes(routes!(webhooks::get))
+        .routes(routes!(webhooks::set_state))
+        .routes(routes!(webhooks::rotate))
+        .routes(routes!(webhook_messages::test))
+        .routes(routes!(webhook_messages::dead))
+        .routes(routes!(webhook_messages::redeliver))
         .routes(routes!(keys::create, keys::list))
         .routes(routes!(keys::rotate))
         .routes(routes!(keys::revoke))

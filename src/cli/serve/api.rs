@@ -21,6 +21,7 @@ pub(super) async fn start(
         api: settings.api.clone(),
         rewards: settings.rewards.clone(),
         plans: settings.plans.clone(),
+        webhooks: settings.webhooks.clone(),
         queues: settings.queues.keys().cloned().collect(),
         providers: names.map(|(name, _)| name.clone()).collect(),
         vital_sign,

@@ -66,7 +66,9 @@ pub(in crate::cli) async fn run(call: &Call, command: Command) -> Result<Exit, F
 async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
     let store = call.house()?.store().await?;
     found(&store, &args.endpoint).await?;
-    let page = store.dead_messages(&args.endpoint, args.limit).await?;
+    let page = store
+        .dead_messages(&args.endpoint, args.limit, None)
+        .await?;
     let values: Vec<Value> = page.messages.iter().map(as_json).collect();
     call.out.show(&values, || text(&page.messages))?;
     let shown = page.messages.len() as u64;

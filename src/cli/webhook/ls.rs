@@ -50,7 +50,7 @@ pub(super) fn as_json(view: &EndpointView) -> Value {
         "url": view.url,
         "events": view.topics.words(),
         "description": some(&view.description),
-        "state": state(view),
+        "state": view.state(),
         "why": some(&view.why),
         "waiting": view.waiting,
         "dead": view.dead,
@@ -65,14 +65,6 @@ pub(super) fn as_json(view: &EndpointView) -> Value {
         "created_at": at(view.created_ms),
         "changed_at": at(view.changed_ms),
     })
-}
-
-fn state(view: &EndpointView) -> &'static str {
-    match (view.enabled, view.failing_since_ms) {
-        (false, _) => "disabled",
-        (true, 0) => "enabled",
-        (true, _) => "failing",
-    }
 }
 
 fn listed(views: &[EndpointView]) -> String {
@@ -90,7 +82,7 @@ fn listed(views: &[EndpointView]) -> String {
     for view in views {
         endpoints.add_row([
             view.endpoint.to_string(),
-            state(view).to_owned(),
+            view.state().to_owned(),
             view.topics.to_string(),
             view.waiting.to_string(),
             view.dead.to_string(),
@@ -133,7 +125,7 @@ fn text(view: &EndpointView) -> String {
     format!(
         "endpoint {}: {}{why}\n{}",
         view.endpoint,
-        state(view),
+        view.state(),
         rows(&about, "")
     )
 }

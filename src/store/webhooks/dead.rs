@@ -51,19 +51,28 @@ pub enum Redelivered {
 type Row = (String, Vec<(String, String)>);
 
 impl Store {
-    /// The newest dead letters of an endpoint.
+    /// The newest dead letters of an endpoint, or those older than the entry `before`.
+    ///
+    /// # Errors
+    /// As any reading. An entry that is none is as one that is older than all.
     pub async fn dead_messages(
         &self,
         endpoint: &EndpointId,
         limit: usize,
+        before: Option<&str>,
     ) -> Result<DeadMessages, Error> {
+        if before.is_some_and(|entry| !is_entry(entry)) {
+            let (messages, all) = (Vec::new(), 0);
+            return Ok(DeadMessages { messages, all });
+        }
+        let newest = before.map_or_else(|| "+".to_owned(), |entry| format!("({entry}"));
         let dead = self
             .keys(endpoint.partition())?
             .endpoint("outdead", endpoint);
         let mut ask = redis::pipe();
         ask.cmd("XREVRANGE")
             .arg(&dead)
-            .arg("+")
+            .arg(newest)
             .arg("-")
             .arg("COUNT")
             .arg(limit);

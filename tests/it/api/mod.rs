@@ -10,6 +10,7 @@ mod keys;
 mod money;
 mod outage;
 mod scopes;
+mod webhooks;
 
 use std::path::Path;
 
@@ -64,6 +65,7 @@ impl Api {
             api,
             rewards: loaded.settings.rewards,
             plans: loaded.settings.plans,
+            webhooks: loaded.settings.webhooks,
             queues: loaded.settings.queues.into_keys().collect(),
             providers: vec!["sim".to_owned()],
             vital_sign: None,
