@@ -171,6 +171,10 @@ impl Events {
 
     fn read(&mut self, frame: Frame) -> Result<Option<Happened>, Error> {
         (self.breaks, self.patient_until) = (0, None);
+        if frame.data.is_empty() {
+            self.last = frame.id.or_else(|| self.last.take());
+            return Ok(None);
+        }
         if frame.event == "gap" {
             return Ok(Some(Happened::Gap));
         }

@@ -7,7 +7,7 @@ pub(super) struct Frame {
     pub(super) id: Option<String>,
     /// What it is; `message` where nothing is said.
     pub(super) event: String,
-    /// Its lines, joined.
+    /// Its lines, joined. Empty in one that only says where the stream stands.
     pub(super) data: String,
 }
 
@@ -65,7 +65,7 @@ impl Parser {
             std::mem::take(&mut self.data),
         );
         let id = self.id.take();
-        if data.is_empty() {
+        if data.is_empty() && id.is_none() {
             return None;
         }
         let event = if event.is_empty() {

@@ -68,7 +68,8 @@ pub(in crate::api) async fn of_job(
 
 /// Follow an account: its jobs, its balance, what is set
 ///
-/// From now on, or behind `Last-Event-ID`.
+/// From now on, or behind `Last-Event-ID`. The stream begins with an `id` alone, to go on behind should it
+/// break before the first event.
 #[utoipa::path(get, path = "/v1/accounts/{account}/events", operation_id = "follow_account", tag = "accounts",
     security(("key" = ["produce", "operate"])),
     params(("Last-Event-ID" = Option<String>, Header, description = "`id` of the last event that was seen")),
@@ -90,6 +91,10 @@ pub(in crate::api) async fn of_account(
     } else {
         let now_ms = house.store.server_ms().await.map_err(Problem::harmless)?;
         follower.last = EventId::before_ms(now_ms);
+        // An id without data moves a client's `Last-Event-ID` and shows it nothing: a break before the first
+        // event loses none either.
+        let here = Sent::default().id(follower.last.to_string());
+        follower.ready.push_back(here);
     }
     Ok(stream(&house, follower))
 }

@@ -136,8 +136,75 @@ async fn a_silent_stream_shows_that_it_lives() {
     let acme = api.customer("acme", 100).await;
     let stream = follow(&api, &acme, "/v1/accounts/acme/events", None).await;
     let mut bytes = stream.bytes_stream();
+    let mut text = String::new();
+    while !text.contains(": alive\n\n") {
+        let chunk = bytes.next().await.expect("a chunk").expect("bytes");
+        text += std::str::from_utf8(&chunk).expect("text");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_broke_before_its_first_event_is_gone_on_with_too() {
+    let api = Api::start().await;
+    let acme = api.customer("acme", 100).await;
+    let path = "/v1/accounts/acme/events";
+    let mut bytes = follow(&api, &acme, path, None).await.bytes_stream();
     let chunk = bytes.next().await.expect("a chunk").expect("bytes");
-    assert_eq!(&chunk[..], b": alive\n\n");
+    let text = std::str::from_utf8(&chunk).expect("text");
+    let id = text.strip_prefix("id: ").expect("an id");
+    let id = id.strip_suffix("\n\n").expect("nothing else").to_owned();
+    drop(bytes);
+    for _ in 0..2 {
+        api.submit(&acme, "acme").await;
+    }
+    let rest = events(follow(&api, &acme, path, Some(&id)).await, 2).await;
+    assert_eq!(words(&rest), ["submitted", "submitted"]);
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_nobody_up_and_misses_nothing() {
+    let mut settings = settings();
+    settings.keep_alive_ms = 60_000;
+    let api = Api::with(settings).await;
+    let acme = api.customer("acme", 10_000).await;
+    let path = "/v1/accounts/acme/events";
+    let slow = follow(&api, &acme, path, None).await;
+    // Many times what the server keeps for one that is behind, and more than the sockets between take.
+    let big = "x".repeat(2_000);
+    let mut told = 0;
+    for _ in 0..20 {
+        let jobs: Vec<_> = (0..100).map(|_| super::image("acme")).collect();
+        let (status, body) = api
+            .post(&acme, "/v1/jobs/batch", json!({"jobs": jobs}))
+            .await;
+        assert_eq!(status, 200, "{body}");
+        for job in body["results"].as_array().expect("results") {
+            let id: JobId = job["job"].as_str().expect("a job").parse().expect("an id");
+            api.store.cancel(&id, &big).await.expect("cancel");
+            told += 2;
+        }
+    }
+    let quick = events(follow(&api, &acme, path, Some("1-0")).await, 1).await;
+    assert!(!quick.is_empty(), "others are served");
+    let (mut bytes, mut open, mut ids) = (slow.bytes_stream(), String::new(), Vec::new());
+    let reading = async {
+        while ids.len() < told {
+            let chunk = bytes.next().await.expect("a chunk").expect("bytes");
+            open += std::str::from_utf8(&chunk).expect("text");
+            while let Some((block, rest)) = open.split_once("\n\n") {
+                assert!(!block.contains("event: gap"), "{block}");
+                if block.contains("event: ") {
+                    ids.push(block.lines().next().expect("an id").to_owned());
+                }
+                open = rest.to_owned();
+            }
+        }
+    };
+    let patience = Duration::from_secs(20);
+    let in_time = tokio::time::timeout(patience, reading).await;
+    in_time.expect("everything in time");
+    let different: std::collections::BTreeSet<&String> = ids.iter().collect();
+    assert_eq!(different.len(), told);
 }
 
 #[tokio::test]

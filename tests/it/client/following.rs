@@ -112,6 +112,29 @@ async fn a_stream_that_breaks_goes_on_behind_the_last_event() {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_before_its_first_event_goes_on_where_it_began() {
+    let server = MockServer::start().await;
+    let follow = || Mock::given(method("GET"));
+    follow()
+        .and(header("last-event-id", "1-0"))
+        .respond_with(stream(event("2-0", "submitted")))
+        .mount(&server)
+        .await;
+    let began = stream("id: 1-0\n\n".to_owned());
+    follow()
+        .respond_with(began)
+        .with_priority(9)
+        .mount(&server)
+        .await;
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(20));
+    let mut events = client.follow_account("acme", None);
+    let Some(Happened::Event { id, .. }) = next(&mut events).await else {
+        panic!("it goes on");
+    };
+    assert_eq!(id, "2-0");
+}
+
+#[tokio::test]
 async fn a_stream_that_only_breaks_ends_with_the_patience() {
     let server = MockServer::start().await;
     let silent = Mock::given(method("GET")).respond_with(stream(": alive\n\n".to_owned()));
