@@ -1,6 +1,9 @@
 //! The metrics of the process and of the house, in the text format of Prometheus: one table declares all
 //! of them, and every label has few values.
 
+mod audited;
+mod table;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
@@ -8,118 +11,16 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use crate::store::{FeedEvent, ProviderSpend, QueueView};
+use crate::store::{FeedEvent, ProviderSpend, QueueView, TooLate};
+
+pub(super) use audited::Audited;
+pub(super) use table::TABLE;
 
 /// Upper ends of the buckets of request durations, seconds.
 const BUCKETS_S: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5, 10.0];
 
 /// Providers that have samples of their own: the dearest.
 pub(super) const PROVIDERS_MAX: usize = 100;
-
-/// Every metric: name, type, help.
-pub(super) const TABLE: [(&str, &str, &str); 21] = [
-    (
-        "meterline_http_request_duration_seconds",
-        "histogram",
-        "Time to answer a request, by method, route and class of status.",
-    ),
-    (
-        "meterline_http_requests_under_way",
-        "gauge",
-        "Requests that are worked on now.",
-    ),
-    (
-        "meterline_http_streams_open",
-        "gauge",
-        "Event streams and long polls that are open now.",
-    ),
-    (
-        "meterline_job_events_total",
-        "counter",
-        "What happened to jobs since this process follows, by event.",
-    ),
-    (
-        "meterline_jobs_failed_total",
-        "counter",
-        "Jobs that failed since this process follows, by failure class.",
-    ),
-    (
-        "meterline_queue_ready",
-        "gauge",
-        "Jobs that a worker can take, by queue.",
-    ),
-    (
-        "meterline_queue_lane",
-        "gauge",
-        "Jobs that wait in their accounts' lanes, by queue.",
-    ),
-    (
-        "meterline_queue_scheduled",
-        "gauge",
-        "Jobs that are due later, by queue.",
-    ),
-    (
-        "meterline_queue_running",
-        "gauge",
-        "Jobs in workers' hands, by queue.",
-    ),
-    (
-        "meterline_queue_oldest_seconds",
-        "gauge",
-        "How long the job that waits longest has been due, by queue.",
-    ),
-    (
-        "meterline_queue_held_ucr",
-        "gauge",
-        "Micro-credits held for open jobs, by queue.",
-    ),
-    (
-        "meterline_start_wait_seconds",
-        "gauge",
-        "From due to first start, of the last 15 minutes' jobs, by queue and quantile.",
-    ),
-    (
-        "meterline_queue_paused",
-        "gauge",
-        "1 where operators have paused the queue.",
-    ),
-    ("meterline_workers", "gauge", "Workers with a lease."),
-    (
-        "meterline_books_sound",
-        "gauge",
-        "1 where the last audit of a partition found nothing, 0 where it found a difference; by partition.",
-    ),
-    (
-        "meterline_frozen",
-        "gauge",
-        "Accounts and partitions that stand still.",
-    ),
-    (
-        "meterline_provider_cost_usd_micros_total",
-        "counter",
-        "What submissions cost us, USD micros, by provider.",
-    ),
-    (
-        "meterline_provider_waste_usd_micros_total",
-        "counter",
-        "What submissions cost us that came to nothing, USD micros, by provider.",
-    ),
-    (
-        "meterline_provider_costed_submissions_total",
-        "counter",
-        "Submissions whose cost is booked, by provider.",
-    ),
-    (
-        "meterline_obligations_open",
-        "gauge",
-        "Submissions that providers may still be working on, and billing, although nobody waits for them.",
-    ),
-    (
-        "meterline_store_latency_seconds",
-        "gauge",
-        "Time of one round trip to the store, at this scrape.",
-    ),
-];
 
 /// Counters of this process.
 #[derive(Default)]
@@ -147,8 +48,9 @@ pub(super) struct Seen {
     pub(super) queues: Vec<QueueView>,
     pub(super) workers: usize,
     pub(super) frozen: usize,
-    /// By partition: whether the last audit found nothing. Partitions that were never audited are left out.
-    pub(super) sound: Vec<(u16, bool)>,
+    pub(super) audited: Audited,
+    /// How often workers were too late, in all partitions.
+    pub(super) too_late: TooLate,
     /// Providers with booked costs; at most [`PROVIDERS_MAX`] are shown.
     pub(super) spend: Vec<ProviderSpend>,
     pub(super) obligations: usize,
@@ -234,7 +136,7 @@ impl Metrics {
                     }
                 }
             }
-            "meterline_workers" => one("", whole(seen.workers)),
+            "meterline_workers" => one("", whole(seen.workers as u64)),
             "meterline_provider_cost_usd_micros_total" => {
                 by_provider(name, &seen.spend, |spend| spend.cost_usd_micros, text);
             }
@@ -244,13 +146,28 @@ impl Metrics {
             "meterline_provider_costed_submissions_total" => {
                 by_provider(name, &seen.spend, |spend| spend.submissions, text);
             }
-            "meterline_obligations_open" => one("", whole(seen.obligations)),
-            "meterline_frozen" => one("", whole(seen.frozen)),
-            "meterline_http_requests_under_way" => one("", whole(seen.under_way)),
-            "meterline_http_streams_open" => one("", whole(seen.streams)),
+            "meterline_obligations_open" => one("", whole(seen.obligations as u64)),
+            "meterline_frozen" => one("", whole(seen.frozen as u64)),
+            "meterline_http_requests_under_way" => one("", whole(seen.under_way as u64)),
+            "meterline_http_streams_open" => one("", whole(seen.streams as u64)),
             "meterline_store_latency_seconds" => one("", seen.store_latency.as_secs_f64()),
+            "meterline_leases_lost_total" => one("", whole(seen.too_late.leases_lost)),
+            "meterline_fenced_words_total" => one("", whole(seen.too_late.fenced)),
+            "meterline_posted_ucr" => {
+                for (posting, ucr) in &seen.audited.posted_ucr {
+                    one(&format!("{{posting=\"{posting}\"}}"), *ucr as f64);
+                }
+            }
+            "meterline_books_imbalance_ucr" => {
+                one("", seen.audited.posted_ucr.values().sum::<i128>() as f64);
+            }
+            "meterline_books_differences" => one("", whole(seen.audited.differences)),
+            "meterline_books_audited_seconds" => {
+                let age = seen.audited.age;
+                age.into_iter().for_each(|age| one("", age.as_secs_f64()));
+            }
             "meterline_books_sound" => {
-                for (partition, sound) in &seen.sound {
+                for (partition, sound) in &seen.audited.sound {
                     let labels = format!("{{partition=\"{partition}\"}}");
                     one(&labels, f64::from(u8::from(*sound)));
                 }
@@ -268,7 +185,7 @@ impl Metrics {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only doubles")]
-fn whole(n: usize) -> f64 {
+fn whole(n: u64) -> f64 {
     n as f64
 }
 
@@ -318,6 +235,7 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::LastAudit;
 
     #[test]
     fn every_metric_of_the_table_is_declared_once_and_has_its_samples() {
@@ -335,6 +253,14 @@ mod tests {
                 at_ms: 1,
             },
         });
+        let mut audited = Audited::default();
+        let report = r#"{"ok":true,"differences_in_all":0,"books":{"available":3,"world":-3}}"#;
+        let audit = LastAudit {
+            at_ms: 1_000,
+            auditor: "a1".to_owned(),
+            report: report.to_owned(),
+        };
+        audited.add(0, &audit, 61_000);
         let seen = Seen {
             queues: vec![QueueView {
                 queue: "video".to_owned(),
@@ -342,7 +268,7 @@ mod tests {
                 start_waits_ms: vec![10],
                 ..QueueView::default()
             }],
-            sound: vec![(0, true)],
+            audited,
             spend: vec![ProviderSpend {
                 provider: "sim".to_owned(),
                 submissions: 2,
@@ -368,6 +294,9 @@ mod tests {
         assert!(
             text.contains("meterline_provider_waste_usd_micros_total{provider=\"sim\"} 1000\n")
         );
+        assert!(text.contains("meterline_posted_ucr{posting=\"world\"} -3\n"));
+        assert!(text.contains("meterline_books_imbalance_ucr 0\n"));
+        assert!(text.contains("meterline_books_audited_seconds 60\n"));
         assert!(text.contains("meterline_jobs_failed_total{class=\"provider_fault\"} 1\n"));
     }
 }

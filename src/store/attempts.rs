@@ -298,6 +298,7 @@ impl Store {
             text_of(cost),
         ];
         let reply = self.run(&scripts::DEFER, &keys, &args).await?;
+        self.count_fenced(&reply);
         match reply.word()?.as_str() {
             "deferred" => Ok(DeferOutcome::Deferred),
             "cancelled" | "timed_out" => Ok(DeferOutcome::Ended),

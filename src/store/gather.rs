@@ -7,6 +7,7 @@
 //! happens to each of its items, as if it had been sent alone.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -133,6 +134,21 @@ impl Lane {
 impl Store {
     /// Runs a script for one item, together with others of its partition where a call is under way.
     pub(super) async fn gathered(&self, kind: Kind, item: Item) -> Answer {
+        let answer = self.gather(kind, item).await;
+        if let Ok(reply) = &answer {
+            self.count_fenced(reply);
+        }
+        answer
+    }
+
+    /// Counts a word that came from a worker whose job another has; the next heartbeat takes the count along.
+    pub(super) fn count_fenced(&self, reply: &Reply) {
+        if reply.word().is_ok_and(|word| word == "fenced") {
+            self.inner.fenced.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn gather(&self, kind: Kind, item: Item) -> Answer {
         let lane = self.inner.gathers.lane(kind, item.partition);
         // Items of two clocks cannot share a call.
         let Some(lane) = lane.filter(|_| self.now_ms == 0) else {

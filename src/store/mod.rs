@@ -55,6 +55,7 @@ mod way;
 mod webhooks;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 pub use accounts::{
     AccountView, AdjustOutcome, AdjustRequest, CapView, Correction, GrantKind, GrantOutcome,
@@ -80,7 +81,7 @@ pub use events::{Event, EventReader};
 pub use feed::{EventId, EventPage, Feed, FeedEvent};
 pub use file::FileRenewal;
 pub use freeze::{ClearOutcome, FreezeAct, FreezeOutcome, Frozen, Scope};
-pub use heartbeat::HeartbeatOutcome;
+pub use heartbeat::{HeartbeatOutcome, TooLate};
 pub use history::JournalHead;
 pub use holds::{HoldPage, HoldView, OldestHolds};
 pub use jobs::{CancelOutcome, NewJob, StoredQuote, SubmitOutcome, SubmitRefusal, Submitted};
@@ -174,6 +175,8 @@ struct Inner {
     connections: Connections,
     partitions: Vec<Keys>,
     gathers: Gathers,
+    /// Refused words of workers that had lost their jobs, not yet told to the store.
+    fenced: AtomicU64,
     options: Options,
 }
 
@@ -217,6 +220,7 @@ impl Store {
             inner: Arc::new(Inner {
                 connections: Connections::new(url, options.connection)?,
                 gathers: Gathers::new(tags.split(' ').count()),
+                fenced: AtomicU64::new(0),
                 partitions: tags.split(' ').map(Keys::new).collect(),
                 options,
             }),

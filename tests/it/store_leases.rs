@@ -4,7 +4,7 @@ use meterline::domain::ids::JobId;
 use meterline::domain::job::Stage;
 use meterline::store::{
     CheckpointOutcome, ClaimOutcome, ClaimedJob, DeferOutcome, FailOutcome, HeartbeatOutcome,
-    Options, ReapOutcome, SettleOutcome, Step, Store,
+    Options, ReapOutcome, SettleOutcome, Step, Store, TooLate,
 };
 
 use crate::support::*;
@@ -53,6 +53,31 @@ async fn promise_05_the_jobs_of_a_dead_worker_go_to_another_without_a_try() {
         .await
         .expect("settle");
     assert_eq!(balance(&at, &acme).await, (72, 0));
+    assert_sound(&at).await;
+}
+
+#[tokio::test]
+async fn a_lost_lease_and_the_words_that_came_too_late_are_counted() {
+    let (store, _, _, old) = running_job().await;
+    let at = w1_lapses(&store).await;
+    assert_eq!(at.too_late(0).await.expect("counts"), TooLate::default());
+    reap(&at).await;
+    let new = claim_one(&at, "w2").await;
+    let deferred = at.defer(&old.job, &old.token, 0, "capacity", false).await;
+    assert_eq!(deferred.expect("an answer"), DeferOutcome::Fenced);
+    let noted = at
+        .checkpoint(&old.job, &old.token, Step::Handle, "{}")
+        .await;
+    assert_eq!(noted.expect("an answer"), CheckpointOutcome::Fenced);
+    let found = at.too_late(0).await.expect("counts");
+    let (leases_lost, fenced) = (found.leases_lost, found.fenced);
+    assert_eq!((leases_lost, fenced), (1, 0), "told with a heartbeat");
+    for _ in 0..2 {
+        beat(&at, "w2").await;
+        let found = at.too_late(0).await.expect("counts");
+        assert_eq!((found.leases_lost, found.fenced), (1, 2), "and only once");
+    }
+    settle(&at, &new, &settlement(28)).await;
     assert_sound(&at).await;
 }
 

@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::shapes::ProblemBody;
 use crate::api::House;
-use crate::api::metrics::Seen;
+use crate::api::metrics::{Audited, Seen};
 use crate::api::problem::Problem;
-use crate::store::Error;
+use crate::store::{Error, TooLate};
 
 /// The text format, version 0.0.4.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -30,13 +30,17 @@ async fn look(house: &House) -> Result<Seen, Error> {
     let asked = Instant::now();
     store.check().await?;
     let store_latency = asked.elapsed();
-    let (mut frozen, mut sound) = (0, Vec::new());
+    let (mut frozen, mut audited) = (0, Audited::default());
+    let mut too_late = TooLate::default();
+    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
     for partition in 0..store.partitions() {
         frozen += store.frozen(partition).await?.len();
         if let Some(audit) = store.last_audit(partition).await? {
-            let report: serde_json::Value = serde_json::from_str(&audit.report).unwrap_or_default();
-            sound.push((partition, report["ok"] == true));
+            audited.add(partition, &audit, now_ms);
         }
+        let late = store.too_late(partition).await?;
+        too_late.leases_lost += late.leases_lost;
+        too_late.fenced += late.fenced;
     }
     let workers = store.workers().await?;
     let free = |places: &tokio::sync::Semaphore, all: u32| {
@@ -54,7 +58,8 @@ async fn look(house: &House) -> Result<Seen, Error> {
             .filter(|worker| worker.lease_left_ms > 0)
             .count(),
         frozen,
-        sound,
+        audited,
+        too_late,
         store_latency,
         under_way: free(&house.requests, house.settings.requests_max),
         streams: free(&house.streams, house.settings.streams_max),

@@ -24,6 +24,7 @@ for _, worker in ipairs(lapsed) do
   redis.call('SADD', KEYS[5], worker)
   redis.call('ZREM', KEYS[2], worker)
 end
+if #lapsed > 0 then redis.call('HINCRBY', KEYS[1], 'leases_lost', #lapsed) end
 if not own then workers = redis.call('SRANDMEMBER', KEYS[5], 10) end
 local orphans, taken = 0, {}
 

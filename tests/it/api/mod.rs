@@ -7,6 +7,7 @@ mod forms;
 mod house;
 mod jobs;
 mod keys;
+mod metrics;
 mod money;
 mod outage;
 mod outputs;
