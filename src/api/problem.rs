@@ -216,7 +216,7 @@ kinds! {
         "Only failed and timed-out jobs that were neither retried nor dropped can be retried.";
     /// It was retried before and somebody else pays.
     PayerMismatch = "payer_mismatch", CONFLICT, "It was retried before, and somebody else pays",
-        "`job` is what it became.";
+        "`new_job` is what it became.";
     /// Rewards: taken already.
     AlreadyTaken = "already_taken", CONFLICT, "The reward was taken before",
         "The next one is due at `next_at`.";
