@@ -4,7 +4,9 @@
 //! The doors add what is theirs: a status or an exit code, and words about their own flags or headers.
 
 pub mod dead;
+pub mod endpoints;
 pub mod look;
+pub mod money;
 pub mod refusal;
 
 pub use refusal::Refused;

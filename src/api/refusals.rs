@@ -105,6 +105,26 @@ impl From<refusal::Kind> for Kind {
             refusal::Kind::PayerMismatch => Self::PayerMismatch,
             refusal::Kind::IdTaken => Self::Internal,
             refusal::Kind::Overflow => Self::Overflow,
+            refusal::Kind::BadAmount => Self::BadRequest,
+            refusal::Kind::OperationMismatch => Self::OperationMismatch,
+            refusal::Kind::NotGrantable => Self::NotGrantable,
+            refusal::Kind::PurchaseExpires => Self::PurchaseExpires,
+            refusal::Kind::ExpiredAlready => Self::ExpiredAlready,
+            refusal::Kind::TooManyGrants => Self::TooManyGrants,
+            refusal::Kind::UnknownPayment => Self::UnknownPayment,
+            refusal::Kind::AbovePayment => Self::AbovePayment,
+            refusal::Kind::NotCaptured => Self::NotCaptured,
+            refusal::Kind::AboveCaptured => Self::AboveCaptured,
+            refusal::Kind::Nothing => Self::Nothing,
+            refusal::Kind::AlreadyTaken => Self::AlreadyTaken,
+            refusal::Kind::AccountFrozen => Self::Frozen,
+            refusal::Kind::HasOpenJobs => Self::HasOpenJobs,
+            refusal::Kind::UnknownEndpoint => Self::UnknownEndpoint,
+            refusal::Kind::UnknownMessage => Self::UnknownMessage,
+            refusal::Kind::BadUrl => Self::BadUrl,
+            refusal::Kind::EndpointDisabled => Self::EndpointDisabled,
+            refusal::Kind::TooManyEndpoints => Self::TooManyEndpoints,
+            refusal::Kind::OutboxFull => Self::OutboxFull,
         }
     }
 }
@@ -170,7 +190,8 @@ mod tests {
     fn a_refusal_is_called_the_same_here() {
         for kind in refusal::Kind::ALL {
             let expected = match kind {
-                refusal::Kind::ForeignJob => "bad_request",
+                refusal::Kind::ForeignJob | refusal::Kind::BadAmount => "bad_request",
+                refusal::Kind::AccountFrozen => "frozen",
                 refusal::Kind::IdTaken => "internal",
                 kind => kind.word(),
             };

@@ -78,6 +78,46 @@ kinds! {
     IdTaken = "id_taken";
     /// The totals would leave the range of amounts.
     Overflow = "overflow";
+    /// An amount that is none, or not above zero.
+    BadAmount = "bad_amount";
+    /// The operation id belongs to another operation.
+    OperationMismatch = "operation_mismatch";
+    /// A kind of credit that is made by the store alone.
+    NotGrantable = "not_grantable";
+    /// Purchased credits never expire.
+    PurchaseExpires = "purchase_expires";
+    /// The expiry is not in the future.
+    ExpiredAlready = "expired_already";
+    /// The account has too many live grants.
+    TooManyGrants = "too_many_grants";
+    /// Nothing was granted under the payment's operation id.
+    UnknownPayment = "unknown_payment";
+    /// More than is left of a payment.
+    AbovePayment = "above_payment";
+    /// A job that was not charged has nothing to refund.
+    NotCaptured = "not_captured";
+    /// More than is left of a charge.
+    AboveCaptured = "above_captured";
+    /// There is nothing left to do it to.
+    Nothing = "nothing";
+    /// The reward was taken before.
+    AlreadyTaken = "already_taken";
+    /// Nothing is taken from a frozen account.
+    AccountFrozen = "account_frozen";
+    /// An account with open jobs is not closed.
+    HasOpenJobs = "has_open_jobs";
+    /// There is no such endpoint.
+    UnknownEndpoint = "unknown_endpoint";
+    /// No such message was given up.
+    UnknownMessage = "unknown_message";
+    /// An address that messages are never posted to.
+    BadUrl = "bad_url";
+    /// The endpoint is disabled.
+    EndpointDisabled = "endpoint_disabled";
+    /// The account has as many endpoints as it may.
+    TooManyEndpoints = "too_many_endpoints";
+    /// The endpoint's outbox has no room.
+    OutboxFull = "outbox_full";
 }
 
 /// Something that was refused: nothing happened.
@@ -193,5 +233,32 @@ impl From<RedriveRefusal> for Refused {
             RedriveRefusal::Overflow => of(Kind::Overflow),
             RedriveRefusal::Submit(refusal) => refusal.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::credits::Ucr;
+
+    #[test]
+    fn every_kind_has_its_own_word() {
+        let words: std::collections::BTreeSet<_> = Kind::ALL.iter().map(|k| k.word()).collect();
+        assert_eq!(words.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn a_cap_says_when_its_period_ends() {
+        let refused = Refused::from(SubmitRefusal::CapExceeded {
+            period: "day".to_owned(),
+            until_ms: 1_800_000_000_000,
+            need: Ucr::from_credits(9),
+            left: Ucr::from_credits(2),
+        });
+        assert_eq!(refused.kind, Kind::CapExceeded);
+        let end = "; the day ends 2027-01-15T08:00:00.000Z";
+        assert!(refused.sentence.ends_with(end), "{}", refused.sentence);
+        let left = ("left_ucr", Value::from(2_000_000));
+        assert!(refused.facts.contains(&left), "{:?}", refused.facts);
     }
 }

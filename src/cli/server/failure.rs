@@ -7,19 +7,11 @@ use crate::client::{Error, Refused};
 use crate::desk::refusal;
 
 /// Problems of the API that are called the same here, besides the refusals that both doors know.
-const SAME: [Kind; 17] = [
+const SAME: [Kind; 9] = [
     Kind::UnknownQueue,
     Kind::UnknownWorker,
     Kind::UnknownKey,
     Kind::UnknownPlan,
-    Kind::UnknownPayment,
-    Kind::OperationMismatch,
-    Kind::TooManyGrants,
-    Kind::ExpiredAlready,
-    Kind::HasOpenJobs,
-    Kind::NotGrantable,
-    Kind::PurchaseExpires,
-    Kind::AlreadyTaken,
     Kind::NoReward,
     Kind::AlreadyEnded,
     Kind::StoreFull,
