@@ -83,7 +83,7 @@ pub(in crate::api) async fn download(
 fn output(view: &JobView, index: &str) -> Result<(usize, StoredOutput), Problem> {
     let unknown = || {
         let (job, state) = (&view.job, view.text("state"));
-        let detail = format!("job {job} is {state}, and there is no output {index} to download");
+        let detail = format!("job {job} ({state}) has no output {index} to download");
         Problem::new(Kind::UnknownOutput, detail)
     };
     let is_theirs = match view.state() {
