@@ -12,6 +12,8 @@
 //!   │
 //! api, dev                    HTTP; a private Redis, a simulated provider, the demo
 //!   │
+//! desk                        what is refused, and done to many, whichever door it comes in by
+//!   │
 //! worker, ledger, producer,   run jobs; audit the books; turn requests into jobs;
 //! client                      ask a server over HTTP
 //!   │
@@ -36,6 +38,7 @@ pub mod api;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod desk;
 pub mod dev;
 pub mod domain;
 pub mod guard;

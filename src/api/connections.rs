@@ -4,15 +4,12 @@
 //! and for `idle_timeout` between two.
 
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::held::held;
 use crate::config;
 
 /// Wait after the system refused a connection, having too many open files for one.
@@ -150,7 +148,7 @@ impl Connection {
             let (turn, app) = (requests.begin(), app.clone());
             async move {
                 let response = app.oneshot(request.map(Body::new)).await?;
-                Ok::<_, Infallible>(response.map(|body| Body::new(Held { body, _turn: turn })))
+                Ok::<_, Infallible>(response.map(|body| held(body, turn)))
             }
         });
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
@@ -232,32 +230,6 @@ impl Drop for Turn {
         let mut now = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         now.requests -= 1;
         now.since = Instant::now();
-    }
-}
-
-/// A body that keeps its request's turn until it is sent or dropped.
-struct Held {
-    body: Body,
-    _turn: Turn,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

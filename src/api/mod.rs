@@ -9,6 +9,7 @@ mod connections;
 mod document;
 mod extract;
 mod gate;
+mod held;
 mod hub;
 mod limits;
 mod metrics;
@@ -31,11 +32,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
+use tower_http::compression::{CompressionLayer, DefaultPredicate, Predicate};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config;
 use crate::ledger::History;
+use crate::media::kept::KeptOutputs;
 use crate::producer::Producer;
 use crate::store::Store;
 use document::Document;
@@ -63,6 +65,8 @@ pub struct Options {
     pub plans: BTreeMap<String, config::Plan>,
     /// How endpoints are kept.
     pub webhooks: config::Webhooks,
+    /// Where the workers keep outputs, whether or not this process sees it.
+    pub outputs: KeptOutputs,
     /// The queues there are.
     pub queues: Vec<String>,
     /// The providers there are.
@@ -80,6 +84,7 @@ struct House {
     rewards: config::Rewards,
     plans: BTreeMap<String, config::Plan>,
     webhooks: config::Webhooks,
+    outputs: KeptOutputs,
     queues: Vec<String>,
     providers: Vec<String>,
     vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
@@ -91,6 +96,8 @@ struct House {
     requests: Arc<Semaphore>,
     /// Places of streams and long polls.
     streams: Arc<Semaphore>,
+    /// Places of downloads.
+    downloads: Arc<Semaphore>,
     replays: Semaphore,
     runs: routes::runs::Runs,
     stop: CancellationToken,
@@ -162,6 +169,7 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         limits: Limits::new(settings.key_requests_per_minute),
         requests: Arc::new(Semaphore::new(settings.requests_max as usize)),
         streams: Arc::new(Semaphore::new(settings.streams_max as usize)),
+        downloads: Arc::new(Semaphore::new(settings.downloads_max as usize)),
         replays: Semaphore::new(REPLAYS_MAX),
         runs: routes::runs::Runs::default(),
         history: options.history,
@@ -170,6 +178,7 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         rewards: options.rewards,
         plans: options.plans,
         webhooks: options.webhooks,
+        outputs: options.outputs,
         queues: options.queues,
         providers: options.providers,
         vital_sign: options.vital_sign,
@@ -191,10 +200,20 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
     // Whoever asks whether the server is well is answered also when it has too much to do.
     let app = worked
         .merge(routes::health::router())
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(no_file)))
         .layer(map_response(never_sniffed))
         .with_state(Arc::clone(&house));
     (house, app)
+}
+
+/// Files are media, which is compressed already, and whoever asks for ranges counts their own bytes.
+fn no_file(
+    _: http::StatusCode,
+    _: http::Version,
+    headers: &http::HeaderMap,
+    _: &http::Extensions,
+) -> bool {
+    !headers.contains_key(http::header::ACCEPT_RANGES)
 }
 
 /// What a browser must not make of an answer.

@@ -115,6 +115,21 @@ kinds! {
     /// No such message was given up.
     UnknownMessage = "unknown_message", NOT_FOUND, "There is no such dead letter of the endpoint",
         "`GET /v1/webhooks/{endpoint}/dead-letters` lists them; what was sent again is none any more.";
+    /// The job has no such output to hand out.
+    UnknownOutput = "unknown_output", NOT_FOUND, "The job has no such output",
+        "Outputs are counted from 0, in the order of the job's `outputs`; there are none before it has succeeded.";
+    /// This process sees no artifact folder.
+    OutputsElsewhere = "outputs_elsewhere", NOT_FOUND, "This server has no outputs",
+        "Ask a server that sees the workers' folder: media.artifacts_dir of the settings.";
+    /// The file is not in the folder.
+    OutputMissing = "output_missing", NOT_FOUND, "The output's file is not there",
+        "Somebody removed it, or the workers keep theirs in another folder than this server's media.artifacts_dir.";
+    /// The condition of the request.
+    PreconditionFailed = "precondition_failed", PRECONDITION_FAILED, "The output is not the one that If-Match names",
+        "Compare it with the header `ETag`, which is the output's hash.";
+    /// A range outside of the file.
+    BadRange = "bad_range", RANGE_NOT_SATISFIABLE, "The output has no such range",
+        "Stay below the length that `Content-Range` names, or ask without `Range`.";
     /// An address that messages are never posted to.
     BadUrl = "bad_url", UNPROCESSABLE_ENTITY, "Messages are not posted to this address",
         "Use https at a public address; for hosts of its own the house sets webhooks.allow_cidr.";
@@ -201,7 +216,7 @@ kinds! {
         "Only failed and timed-out jobs that were neither retried nor dropped can be retried.";
     /// It was retried before and somebody else pays.
     PayerMismatch = "payer_mismatch", CONFLICT, "It was retried before, and somebody else pays",
-        "`job` is what it became.";
+        "`new_job` is what it became.";
     /// Rewards: taken already.
     AlreadyTaken = "already_taken", CONFLICT, "The reward was taken before",
         "The next one is due at `next_at`.";

@@ -1,8 +1,8 @@
-//! What the layers below refuse, as problems. Each match is exhaustive: a new refusal has to say here what
-//! it is to a caller.
+//! What the layers below refuse, as problems: which kind a refusal is says `desk`, here it gets its status.
 
 use super::problem::{Kind, Problem};
-use super::text::rfc3339;
+use crate::desk::Refused;
+use crate::desk::refusal;
 use crate::domain::catalogue::Refusal;
 use crate::domain::credits::AmountError;
 use crate::domain::ids::{AccountId, BadId, JobId};
@@ -77,89 +77,89 @@ impl From<producer::Error> for Problem {
     }
 }
 
+impl From<refusal::Kind> for Kind {
+    fn from(kind: refusal::Kind) -> Self {
+        match kind {
+            refusal::Kind::UnknownTool => Self::UnknownTool,
+            refusal::Kind::BadParameter => Self::BadParameter,
+            refusal::Kind::DurationAboveMaximum => Self::DurationAboveMaximum,
+            refusal::Kind::UnknownRoute => Self::UnknownRoute,
+            refusal::Kind::DeadlineOutOfBounds => Self::DeadlineOutOfBounds,
+            refusal::Kind::NoPrice => Self::NoPrice,
+            refusal::Kind::UnknownAccount => Self::UnknownAccount,
+            refusal::Kind::AccountClosed => Self::AccountClosed,
+            refusal::Kind::Frozen => Self::Frozen,
+            refusal::Kind::KeyMismatch => Self::KeyMismatch,
+            refusal::Kind::QuoteExpired => Self::QuoteExpired,
+            refusal::Kind::AboveMax => Self::AboveMax,
+            refusal::Kind::Insufficient => Self::Insufficient,
+            refusal::Kind::CapExceeded => Self::CapExceeded,
+            refusal::Kind::QueueFull => Self::QueueFull,
+            refusal::Kind::QueueDraining => Self::QueueDraining,
+            refusal::Kind::LaneFull => Self::LaneFull,
+            refusal::Kind::ForeignJob => Self::BadRequest,
+            refusal::Kind::PayloadTooLarge => Self::PayloadTooLarge,
+            refusal::Kind::TooFarAhead => Self::TooFarAhead,
+            refusal::Kind::UnknownJob => Self::UnknownJob,
+            refusal::Kind::NotADeadLetter => Self::NotADeadLetter,
+            refusal::Kind::PayerMismatch => Self::PayerMismatch,
+            refusal::Kind::IdTaken => Self::Internal,
+            refusal::Kind::Overflow => Self::Overflow,
+            refusal::Kind::BadAmount => Self::BadRequest,
+            refusal::Kind::OperationMismatch => Self::OperationMismatch,
+            refusal::Kind::NotGrantable => Self::NotGrantable,
+            refusal::Kind::PurchaseExpires => Self::PurchaseExpires,
+            refusal::Kind::ExpiredAlready => Self::ExpiredAlready,
+            refusal::Kind::TooManyGrants => Self::TooManyGrants,
+            refusal::Kind::UnknownPayment => Self::UnknownPayment,
+            refusal::Kind::AbovePayment => Self::AbovePayment,
+            refusal::Kind::NotCaptured => Self::NotCaptured,
+            refusal::Kind::AboveCaptured => Self::AboveCaptured,
+            refusal::Kind::Nothing => Self::Nothing,
+            refusal::Kind::AlreadyTaken => Self::AlreadyTaken,
+            refusal::Kind::AccountFrozen => Self::Frozen,
+            refusal::Kind::HasOpenJobs => Self::HasOpenJobs,
+            refusal::Kind::UnknownEndpoint => Self::UnknownEndpoint,
+            refusal::Kind::UnknownMessage => Self::UnknownMessage,
+            refusal::Kind::BadUrl => Self::BadUrl,
+            refusal::Kind::EndpointDisabled => Self::EndpointDisabled,
+            refusal::Kind::TooManyEndpoints => Self::TooManyEndpoints,
+            refusal::Kind::OutboxFull => Self::OutboxFull,
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        // Why it is frozen is for operators.
+        if refused.kind == refusal::Kind::Frozen {
+            return Self::new(Kind::Frozen, "the account is frozen");
+        }
+        let problem = Self::new(refused.kind.into(), refused.sentence);
+        let facts = refused.facts.into_iter();
+        let problem = facts.fold(problem, |problem, (name, value)| problem.with(name, value));
+        match refused.kind == refusal::Kind::QueueDraining {
+            true => problem.retry_after(60),
+            false => problem,
+        }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let kind = match &refusal {
-            Refusal::UnknownTool { .. } => Kind::UnknownTool,
-            Refusal::BadParameter { .. } => Kind::BadParameter,
-            Refusal::DurationAboveMaximum { .. } => Kind::DurationAboveMaximum,
-            Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
-            Refusal::DeadlineOutOfBounds { .. } => Kind::DeadlineOutOfBounds,
-            Refusal::NoPrice(_) => Kind::NoPrice,
-        };
-        let problem = Self::new(kind, refusal.to_string());
-        match refusal {
-            Refusal::BadParameter { pointer, .. } => problem.with("parameter", pointer),
-            Refusal::DurationAboveMaximum { longest_ms, .. } => {
-                problem.with("longest_ms", longest_ms)
-            }
-            Refusal::UnknownTool { .. }
-            | Refusal::UnknownRoute { .. }
-            | Refusal::DeadlineOutOfBounds { .. }
-            | Refusal::NoPrice(_) => problem,
-        }
+        Refused::from(refusal).into()
     }
 }
 
 impl From<SubmitRefusal> for Problem {
     fn from(refusal: SubmitRefusal) -> Self {
-        let detail = refusal.to_string();
-        let of = |kind| Self::new(kind, detail.clone());
-        match refusal {
-            SubmitRefusal::UnknownAccount(_) => of(Kind::UnknownAccount),
-            SubmitRefusal::AccountClosed(_) => of(Kind::AccountClosed),
-            // Why it is frozen is for operators.
-            SubmitRefusal::Frozen { .. } => Self::new(Kind::Frozen, "the account is frozen"),
-            SubmitRefusal::KeyMismatch(job) => of(Kind::KeyMismatch).with("job", job),
-            SubmitRefusal::QuoteExpired => of(Kind::QuoteExpired),
-            SubmitRefusal::AboveMax { ceiling } => {
-                of(Kind::AboveMax).with("ceiling_ucr", ceiling.get())
-            }
-            SubmitRefusal::Insufficient {
-                need,
-                available_ucr,
-            } => of(Kind::Insufficient)
-                .with("need_ucr", need.get())
-                .with("available_ucr", available_ucr),
-            SubmitRefusal::CapExceeded {
-                period,
-                until_ms,
-                need,
-                left,
-            } => of(Kind::CapExceeded)
-                .with("cap", period)
-                .with("until", rfc3339(until_ms))
-                .with("need_ucr", need.get())
-                .with("left_ucr", left.get()),
-            SubmitRefusal::QueueFull => of(Kind::QueueFull),
-            SubmitRefusal::QueueDraining(queue) => {
-                of(Kind::QueueDraining).with("queue", queue).retry_after(60)
-            }
-            SubmitRefusal::LaneFull => of(Kind::LaneFull),
-            SubmitRefusal::ForeignJob(_) => of(Kind::BadRequest),
-            SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)
-                .with("bytes", bytes)
-                .with("max_bytes", max),
-            SubmitRefusal::TooFarAhead { max_ms } => of(Kind::TooFarAhead).with("max_ms", max_ms),
-        }
+        Refused::from(refusal).into()
     }
 }
 
 impl From<RedriveRefusal> for Problem {
     fn from(refusal: RedriveRefusal) -> Self {
-        let detail = refusal.to_string();
-        let of = |kind| Self::new(kind, detail.clone());
-        match refusal {
-            RedriveRefusal::UnknownJob(_) => of(Kind::UnknownJob),
-            RedriveRefusal::NotDead { state, .. } => of(Kind::NotADeadLetter).with("state", state),
-            RedriveRefusal::Dropped(_) => of(Kind::NotADeadLetter),
-            RedriveRefusal::OtherPayer { job, payer } => of(Kind::PayerMismatch)
-                .with("job", job.as_str())
-                .with("payer", payer.as_str()),
-            RedriveRefusal::JobExists(_) => of(Kind::Internal),
-            RedriveRefusal::Overflow => of(Kind::Overflow),
-            RedriveRefusal::Submit(refusal) => refusal.into(),
-        }
+        Refused::from(refusal).into()
     }
 }
 
@@ -180,4 +180,22 @@ pub(super) fn job_id(store: &store::Store, text: &str) -> Result<JobId, Problem>
     let id: Option<JobId> = text.parse().ok();
     id.filter(|id| id.partition() < store.partitions())
         .ok_or_else(|| Problem::unknown_job(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_called_the_same_here() {
+        for kind in refusal::Kind::ALL {
+            let expected = match kind {
+                refusal::Kind::ForeignJob | refusal::Kind::BadAmount => "bad_request",
+                refusal::Kind::AccountFrozen => "frozen",
+                refusal::Kind::IdTaken => "internal",
+                kind => kind.word(),
+            };
+            assert_eq!(Kind::from(*kind).word(), expected);
+        }
+    }
 }

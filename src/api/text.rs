@@ -7,12 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Kind, Problem};
 
-/// A time in ms since 1970 as RFC 3339, in UTC; `None` for 0 and for what is no time.
-pub(super) fn rfc3339(ms: u64) -> Option<String> {
-    let ms = i64::try_from(ms).ok().filter(|ms| *ms > 0)?;
-    let time = jiff::Timestamp::from_millisecond(ms).ok()?;
-    Some(format!("{time:.3}"))
-}
+pub(super) use crate::domain::time::rfc3339;
 
 /// A time that a caller sent, in ms since 1970.
 pub(super) fn time_ms(name: &str, text: &str) -> Result<u64, Problem> {

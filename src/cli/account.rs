@@ -18,9 +18,7 @@ use clap::Subcommand;
 
 use super::Call;
 use super::failure::{Exit, Failure, Kind};
-use super::output::credits;
-use crate::domain::credits::Ucr;
-use crate::domain::ids::{AccountId, OperationId};
+use crate::domain::ids::OperationId;
 
 /// Open accounts, look at them, give them credits, correct them, limit them
 #[derive(Debug, Subcommand)]
@@ -90,38 +88,4 @@ fn repeat_with(failure: Failure, operation: &OperationId) -> Failure {
             .with("op_id", operation.as_str()),
         _ => failure,
     }
-}
-
-fn operation_mismatch(operation: &OperationId, amount: Ucr) -> Failure {
-    let message = format!(
-        "operation id {operation} was used for something else, of {}",
-        credits(amount.get())
-    );
-    Failure::new(Kind::OperationMismatch, message).with("amount_ucr", amount.get())
-}
-
-fn closed(account: &AccountId, state: &str) -> Failure {
-    Failure::new(
-        Kind::AccountClosed,
-        format!("the account {account} is {state}"),
-    )
-}
-
-fn frozen(account: &AccountId) -> Failure {
-    let message = format!("the account {account} is frozen: nothing is taken from it");
-    Failure::new(Kind::AccountFrozen, message)
-}
-
-fn too_many_grants() -> Failure {
-    Failure::new(
-        Kind::TooManyGrants,
-        "the account has as many live grants as it may; equal kinds with equal expiry are one",
-    )
-}
-
-fn overflow() -> Failure {
-    Failure::new(
-        Kind::Overflow,
-        "the account would have more credits than can be counted",
-    )
 }

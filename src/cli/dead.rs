@@ -8,12 +8,12 @@ mod preview;
 mod retry;
 mod show;
 mod through;
-mod walk;
 
 use clap::Subcommand;
 
 use super::Call;
-use super::failure::{Exit, Failure, Kind};
+use super::failure::{Exit, Failure};
+use crate::desk::Refused;
 use crate::store::{Payer, RedriveRefusal};
 
 /// Look at dead letters, retry them, drop them
@@ -52,18 +52,6 @@ fn count(n: u64, one: &str) -> String {
 
 impl From<RedriveRefusal> for Failure {
     fn from(refusal: RedriveRefusal) -> Self {
-        let message = refusal.to_string();
-        let of = |kind| Self::new(kind, message.clone());
-        match refusal {
-            RedriveRefusal::UnknownJob(_) => of(Kind::UnknownJob),
-            RedriveRefusal::NotDead { state, .. } => of(Kind::NotADeadLetter).with("state", state),
-            RedriveRefusal::Dropped(_) => of(Kind::NotADeadLetter).with("state", "dropped"),
-            RedriveRefusal::OtherPayer { job, payer } => of(Kind::PayerMismatch)
-                .with("new_job", job.as_str())
-                .with("payer", payer.as_str()),
-            RedriveRefusal::JobExists(_) => of(Kind::StoreError),
-            RedriveRefusal::Overflow => of(Kind::Overflow),
-            RedriveRefusal::Submit(refusal) => refusal.into(),
-        }
+        Refused::from(refusal).into()
     }
 }

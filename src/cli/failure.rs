@@ -1,11 +1,13 @@
 //! How a command ends when it does not end well: which kind of failure an error is, and in which words.
 
 mod kind;
+mod refused;
 
 use std::io;
 
 use serde_json::{Map, Value, json};
 
+use crate::desk::Refused;
 use crate::domain::catalogue::Refusal;
 use crate::domain::credits::AmountError;
 use crate::domain::ids::{AccountId, BadId};
@@ -102,78 +104,23 @@ impl From<producer::Error> for Failure {
     }
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let failure = Self::new(refused.kind.into(), refused.sentence);
+        let facts = refused.facts.into_iter();
+        facts.fold(failure, |failure, (name, value)| failure.with(name, value))
+    }
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let kind = match &refusal {
-            Refusal::UnknownTool { .. } => Kind::UnknownTool,
-            Refusal::BadParameter { .. } => Kind::BadParameter,
-            Refusal::DurationAboveMaximum { .. } => Kind::DurationAboveMaximum,
-            Refusal::UnknownRoute { .. } => Kind::UnknownRoute,
-            Refusal::DeadlineOutOfBounds { .. } => Kind::DeadlineOutOfBounds,
-            Refusal::NoPrice(_) => Kind::NoPrice,
-        };
-        let failure = Self::new(kind, refusal.to_string());
-        match refusal {
-            Refusal::BadParameter { pointer, .. } => failure.with("parameter", pointer),
-            Refusal::DurationAboveMaximum { longest_ms, .. } => {
-                failure.with("longest_ms", longest_ms)
-            }
-            Refusal::UnknownTool { .. }
-            | Refusal::UnknownRoute { .. }
-            | Refusal::DeadlineOutOfBounds { .. }
-            | Refusal::NoPrice(_) => failure,
-        }
+        Refused::from(refusal).into()
     }
 }
 
 impl From<SubmitRefusal> for Failure {
     fn from(refusal: SubmitRefusal) -> Self {
-        let message = refusal.to_string();
-        let of = |kind| Self::new(kind, message.clone());
-        match refusal {
-            SubmitRefusal::UnknownAccount(_) => of(Kind::UnknownAccount),
-            SubmitRefusal::AccountClosed(_) => of(Kind::AccountClosed),
-            SubmitRefusal::Frozen { account, reason } => of(Kind::Frozen)
-                .with("account", account)
-                .with("reason", reason),
-            SubmitRefusal::KeyMismatch(job) => of(Kind::KeyMismatch).with("job", job),
-            SubmitRefusal::QuoteExpired => of(Kind::QuoteExpired),
-            SubmitRefusal::AboveMax { ceiling } => {
-                of(Kind::AboveMax).with("ceiling_ucr", ceiling.get())
-            }
-            SubmitRefusal::Insufficient {
-                need,
-                available_ucr,
-            } => of(Kind::Insufficient)
-                .with("need_ucr", need.get())
-                .with("available_ucr", available_ucr),
-            SubmitRefusal::CapExceeded {
-                period,
-                until_ms,
-                need,
-                left,
-            } => {
-                let until = i64::try_from(until_ms).ok();
-                let until = until.and_then(super::output::rfc3339);
-                let failure = of(Kind::CapExceeded);
-                match &until {
-                    Some(at) => failure.and_say(&format!("the {period} ends {at}")),
-                    None => failure,
-                }
-                .with("cap", period)
-                .with("until", until)
-                .with("need_ucr", need.get())
-                .with("left_ucr", left.get())
-            }
-            SubmitRefusal::QueueFull => of(Kind::QueueFull),
-            SubmitRefusal::QueueDraining(queue) => of(Kind::QueueDraining).with("queue", queue),
-            SubmitRefusal::LaneFull => of(Kind::LaneFull),
-            SubmitRefusal::ForeignJob(_) => of(Kind::Usage),
-            SubmitRefusal::PayloadTooLarge { bytes, max } => of(Kind::PayloadTooLarge)
-                .with("bytes", bytes)
-                .with("max_bytes", max),
-            SubmitRefusal::TooFarAhead { max_ms } => of(Kind::TooFarAhead).with("max_ms", max_ms),
-        }
+        Refused::from(refusal).into()
     }
 }
 

@@ -12,9 +12,10 @@ use super::Call;
 use super::failure::{Exit, Failure, Kind};
 use super::house::House;
 use super::output::rfc3339;
+use crate::desk::endpoints;
 use crate::domain::ids::EndpointId;
 use crate::store::{EndpointView, Store};
-use crate::webhook::{self, Secret};
+use crate::webhook::Secret;
 
 /// Tell accounts' own servers of their jobs
 ///
@@ -53,23 +54,16 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 /// Reads a URL that messages can be posted to.
 fn url(house: &House, text: &str) -> Result<String, Failure> {
     let allowed = &house.settings().webhooks.allow_cidr;
-    let url = webhook::address(text, allowed);
-    url.map_err(|error| Failure::new(Kind::BadUrl, format!("cannot {error}")))
+    Ok(endpoints::address(text, allowed)?)
 }
 
 /// A secret as given, or a new one.
 fn secret(given: Option<&str>) -> Result<Secret, Failure> {
-    match given {
-        Some(text) => {
-            Secret::parse(text).map_err(|error| Failure::new(Kind::Usage, error.to_string()))
-        }
-        None => Ok(Secret::of_bytes(rand::random())),
-    }
+    endpoints::secret(given).map_err(|error| Failure::new(Kind::Usage, error.to_string()))
 }
 
 fn unknown(endpoint: &EndpointId) -> Failure {
-    let message = format!("there is no endpoint {endpoint}");
-    Failure::new(Kind::UnknownEndpoint, message)
+    endpoints::unknown(endpoint).into()
 }
 
 async fn found(store: &Store, endpoint: &EndpointId) -> Result<EndpointView, Failure> {

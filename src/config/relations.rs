@@ -200,6 +200,7 @@ pub(super) fn bounds(settings: &Settings) -> Vec<Bound> {
         ),
         Bound::new("api.requests_max", api.requests_max.into(), 1, 100_000),
         Bound::new("api.streams_max", api.streams_max.into(), 1, 1_000_000),
+        Bound::new("api.downloads_max", api.downloads_max.into(), 1, 100_000),
         Bound::new(
             "api.key_requests_per_minute",
             api.key_requests_per_minute.into(),

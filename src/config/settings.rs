@@ -292,6 +292,8 @@ pub struct Api {
     pub requests_max: u32,
     /// Open event streams and long polls.
     pub streams_max: u32,
+    /// Outputs that are downloaded at a time.
+    pub downloads_max: u32,
     /// Requests of one key in a minute; 0 = no limit.
     pub key_requests_per_minute: u32,
     /// Longest body, bytes.

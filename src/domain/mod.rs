@@ -18,4 +18,5 @@ pub mod problem;
 pub mod quote;
 pub mod reference;
 pub mod retry;
+pub mod time;
 pub mod webhook;

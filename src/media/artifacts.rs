@@ -83,16 +83,7 @@ impl ArtifactStore {
     /// # Errors
     /// [`Error::BadName`] for a place this store would not have written.
     pub fn path_of(&self, place: &str) -> Result<PathBuf, Error> {
-        let (job, file) = place.split_once('/').ok_or(Error::BadName)?;
-        let plain = |part: &str| {
-            part.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
-        };
-        if is_job_name(job) && plain(file) && !file.is_empty() && !file.starts_with('.') {
-            Ok(self.dir.join(job).join(file))
-        } else {
-            Err(Error::BadName)
-        }
+        path_below(&self.dir, place)
     }
 
     /// Starts to receive an output of at most `limit_bytes`.
@@ -165,6 +156,20 @@ fn move_into(from: TempPath, folder: &Path, target: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     from.persist(target).map_err(|error| error.error)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+/// The file behind a stored place in a folder; [`Error::BadName`] for a place that no store writes.
+pub(super) fn path_below(dir: &Path, place: &str) -> Result<PathBuf, Error> {
+    let (job, file) = place.split_once('/').ok_or(Error::BadName)?;
+    let plain = |part: &str| {
+        part.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+    };
+    if is_job_name(job) && plain(file) && !file.is_empty() && !file.starts_with('.') {
+        Ok(dir.join(job).join(file))
+    } else {
+        Err(Error::BadName)
+    }
 }
 
 /// Letters, digits and dashes only: nothing that could leave the folder or hide in it.

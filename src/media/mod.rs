@@ -6,6 +6,7 @@
 
 pub mod artifacts;
 pub mod fetch;
+pub mod kept;
 pub mod probe;
 pub mod sniff;
 

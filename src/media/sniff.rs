@@ -45,6 +45,27 @@ pub enum Container {
 }
 
 impl Container {
+    /// Every kind.
+    pub const ALL: [Self; 17] = [
+        Self::Mp4,
+        Self::Mov,
+        Self::Webm,
+        Self::Mkv,
+        Self::Avi,
+        Self::Wav,
+        Self::Mp3,
+        Self::Flac,
+        Self::Ogg,
+        Self::Aac,
+        Self::Aiff,
+        Self::Png,
+        Self::Jpeg,
+        Self::Gif,
+        Self::Webp,
+        Self::Avif,
+        Self::Heic,
+    ];
+
     /// The file name extension, without dot.
     pub fn extension(self) -> &'static str {
         match self {
@@ -68,7 +89,7 @@ impl Container {
         }
     }
 
-    /// The content type to serve a stored file with.
+    /// The content type of such a file, as far as its container says it.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Mp4 => "video/mp4",
@@ -89,6 +110,26 @@ impl Container {
             Self::Avif => "image/avif",
             Self::Heic => "image/heic",
         }
+    }
+
+    /// The content type to serve a stored file with: what was measured in it tells whether a container
+    /// for both holds pictures or sound alone.
+    pub fn served_as(self, measured: MediaKind) -> &'static str {
+        match (self, measured) {
+            (Self::Mp4, MediaKind::Audio) => "audio/mp4",
+            (Self::Webm, MediaKind::Audio) => "audio/webm",
+            (Self::Mkv, MediaKind::Audio) => "audio/x-matroska",
+            (Self::Ogg, MediaKind::Audio) => "audio/ogg",
+            (Self::Ogg, MediaKind::Video) => "video/ogg",
+            (_, MediaKind::Image | MediaKind::Video | MediaKind::Audio) => self.content_type(),
+        }
+    }
+
+    /// The container that stored files with this extension have.
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|container| container.extension() == extension)
     }
 
     /// What such a file usually holds. The tracks inside have the last word where they are read.
@@ -205,6 +246,30 @@ mod tests {
         ];
         for (head, container) in table {
             assert_eq!(sniff(head), Some(container), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn an_extension_says_the_kind_that_it_was_made_of() {
+        for container in Container::ALL {
+            let extension = container.extension();
+            assert_eq!(Container::of_extension(extension), Some(container));
+        }
+        assert_eq!(Container::of_extension("html"), None);
+    }
+
+    #[test]
+    fn what_was_measured_tells_sound_alone_from_pictures() {
+        for (container, measured, served) in [
+            (Container::Mp4, MediaKind::Audio, "audio/mp4"),
+            (Container::Mp4, MediaKind::Video, "video/mp4"),
+            (Container::Webm, MediaKind::Audio, "audio/webm"),
+            (Container::Ogg, MediaKind::Audio, "audio/ogg"),
+            (Container::Ogg, MediaKind::Video, "video/ogg"),
+            (Container::Gif, MediaKind::Video, "image/gif"),
+            (Container::Png, MediaKind::Image, "image/png"),
+        ] {
+            assert_eq!(container.served_as(measured), served);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Who may import whom: a module's level; imports go to a lower level only.
-const LEVELS: [(&str, u32); 17] = [
+const LEVELS: [(&str, u32); 18] = [
     ("domain", 0),
     ("guard", 0),
     ("provider", 1),
@@ -18,6 +18,7 @@ const LEVELS: [(&str, u32); 17] = [
     ("client", 2),
     // Settings name the types they configure, and nothing below reads them.
     ("config", 3),
+    ("desk", 3),
     ("telemetry", 3),
     ("dev", 4),
     ("api", 4),

@@ -15,6 +15,7 @@ use crate::api::extract::{Body, Query, answer, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::{cursor, read_cursor, rfc3339};
+use crate::desk::money;
 use crate::domain::credits::Ucr;
 use crate::domain::ids::AccountId;
 use crate::store::{AccountView, CapView, Opened, StateOutcome, Term, TermOutcome};
@@ -219,19 +220,7 @@ pub(in crate::api) async fn set(
         Some(true) => store.close_account(&account, &body.reason, &by).await?,
         Some(false) => store.reopen_account(&account, &body.reason, &by).await?,
     };
-    match outcome {
-        StateOutcome::Done { .. } => {
-            let account = Account::of(view(&house, &account).await?);
-            Ok(answer(StatusCode::OK, &account))
-        }
-        StateOutcome::UnknownAccount => Err(Problem::unknown_account(&account)),
-        StateOutcome::AccountFrozen => Err(Problem::new(
-            Kind::Frozen,
-            format!("account {account} is frozen"),
-        )),
-        StateOutcome::HasOpenJobs { held } => {
-            let detail = format!("{} credits are held for its open jobs", held.credits());
-            Err(Problem::new(Kind::HasOpenJobs, detail).with("held_ucr", held.get()))
-        }
-    }
+    money::stands(&account, outcome)?;
+    let account = Account::of(view(&house, &account).await?);
+    Ok(answer(StatusCode::OK, &account))
 }

@@ -13,37 +13,12 @@ use crate::api::House;
 use crate::api::extract::{Body, Repeatable, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
-use crate::api::text::{rfc3339, time_ms};
+use crate::api::text::time_ms;
+use crate::desk::money;
 use crate::domain::credits::Ucr;
-use crate::domain::ids::{AccountId, OperationId};
-use crate::store::{
-    AdjustOutcome, AdjustRequest, Correction, GrantKind, GrantOutcome, GrantRequest, Reward,
-    RewardOutcome,
-};
+use crate::domain::ids::OperationId;
+use crate::store::{AdjustRequest, Correction, GrantKind, GrantRequest, Reward};
 use crate::wire::{GrantBody, Granted};
-
-pub(super) fn mismatch(amount: Ucr) -> Problem {
-    let detail = format!(
-        "the idempotency key was used for another operation, of {} credits",
-        amount.credits()
-    );
-    Problem::new(Kind::OperationMismatch, detail).with("amount_ucr", amount.get())
-}
-
-pub(super) fn overflow() -> Problem {
-    let detail = "the balance would be more than can be counted";
-    Problem::new(Kind::Overflow, detail)
-}
-
-pub(super) fn too_many_grants() -> Problem {
-    let detail = "the account has as many live grants as it may";
-    Problem::new(Kind::TooManyGrants, detail)
-}
-
-pub(super) fn closed(account: &AccountId, state: &str) -> Problem {
-    let detail = format!("account {account} is {state}");
-    Problem::new(Kind::AccountClosed, detail).with("state", state)
-}
 
 /// Grant credits, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/grants", operation_id = "grant_credits", tag = "accounts",
@@ -73,37 +48,17 @@ pub(in crate::api) async fn grant(
         reason: body.reason,
         actor: caller.actor(),
     };
-    let plain = |kind: Kind| Problem::new(kind, kind.title());
-    match house.store.grant(&request).await? {
-        GrantOutcome::Granted {
-            grant,
-            available,
-            debt,
-            replayed,
-        } => {
-            let granted = Granted {
-                account,
-                operation: request.operation.to_string(),
-                grant,
-                granted_ucr: body.amount_ucr,
-                available_ucr: available.get(),
-                debt_ucr: debt.get(),
-            };
-            Ok(repeatable(StatusCode::CREATED, replayed, &granted))
-        }
-        GrantOutcome::Mismatch { amount } => Err(mismatch(amount)),
-        GrantOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
-        GrantOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
-        GrantOutcome::Nothing => {
-            let detail = "amount_ucr: must be above zero";
-            Err(Problem::new(Kind::BadRequest, detail))
-        }
-        GrantOutcome::NotGrantable => Err(plain(Kind::NotGrantable)),
-        GrantOutcome::PurchaseExpires => Err(plain(Kind::PurchaseExpires)),
-        GrantOutcome::ExpiredAlready => Err(plain(Kind::ExpiredAlready)),
-        GrantOutcome::TooManyGrants => Err(too_many_grants()),
-        GrantOutcome::Overflow => Err(overflow()),
-    }
+    let outcome = house.store.grant(&request).await?;
+    let done = money::granted(&request, outcome)?;
+    let granted = Granted {
+        account,
+        operation: request.operation.to_string(),
+        grant: done.grant,
+        granted_ucr: body.amount_ucr,
+        available_ucr: done.available.get(),
+        debt_ucr: done.debt.get(),
+    };
+    Ok(repeatable(StatusCode::CREATED, done.replayed, &granted))
 }
 
 /// A correction.
@@ -203,46 +158,17 @@ pub(in crate::api) async fn clawback(
 }
 
 async fn correct(house: &House, request: &AdjustRequest) -> Result<Response, Problem> {
-    match house.store.adjust(request).await? {
-        AdjustOutcome::Adjusted {
-            amount,
-            debt_made,
-            available,
-            debt,
-            replayed,
-        } => {
-            let is_up = matches!(request.correction, Correction::Up(_));
-            let adjusted = Adjusted {
-                account: request.account.to_string(),
-                operation: request.operation.to_string(),
-                adjusted_ucr: if is_up { amount.get() } else { -amount.get() },
-                debt_made_ucr: debt_made.get(),
-                available_ucr: available.get(),
-                debt_ucr: debt.get(),
-            };
-            Ok(repeatable(StatusCode::CREATED, replayed, &adjusted))
-        }
-        AdjustOutcome::Mismatch { amount } => Err(mismatch(amount)),
-        AdjustOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
-        AdjustOutcome::AccountFrozen => {
-            let detail = format!("account {} is frozen", request.account);
-            Err(Problem::new(Kind::Frozen, detail))
-        }
-        AdjustOutcome::UnknownPayment => {
-            let detail = "nothing was granted to this account under the payment's key";
-            Err(Problem::new(Kind::UnknownPayment, detail))
-        }
-        AdjustOutcome::AbovePayment { left } => {
-            let detail = format!("{} credits of the payment are left", left.credits());
-            Err(Problem::new(Kind::AbovePayment, detail).with("left_ucr", left.get()))
-        }
-        AdjustOutcome::Nothing => {
-            let detail = "the amount is zero, or all of the payment was clawed back before";
-            Err(Problem::new(Kind::Nothing, detail))
-        }
-        AdjustOutcome::TooManyGrants => Err(too_many_grants()),
-        AdjustOutcome::Overflow => Err(overflow()),
-    }
+    let outcome = house.store.adjust(request).await?;
+    let done = money::adjusted(request, &outcome)?;
+    let adjusted = Adjusted {
+        account: request.account.to_string(),
+        operation: request.operation.to_string(),
+        adjusted_ucr: done.adjusted_ucr,
+        debt_made_ucr: done.debt_made.get(),
+        available_ucr: done.available.get(),
+        debt_ucr: done.debt.get(),
+    };
+    Ok(repeatable(StatusCode::CREATED, done.replayed, &adjusted))
 }
 
 /// Take the reward of the day
@@ -266,36 +192,14 @@ pub(in crate::api) async fn daily(
     let outcome = house
         .store
         .reward(&account, Reward::Daily, amount, days, &by);
-    match outcome.await? {
-        RewardOutcome::Granted {
-            grant,
-            available,
-            debt,
-            operation,
-        } => {
-            let granted = Granted {
-                account: account.to_string(),
-                operation,
-                grant,
-                granted_ucr: amount.get(),
-                available_ucr: available.get(),
-                debt_ucr: debt.get(),
-            };
-            Ok(repeatable(StatusCode::CREATED, false, &granted))
-        }
-        RewardOutcome::AlreadyTaken {
-            operation,
-            next_at_ms,
-        } => {
-            let problem =
-                Problem::new(Kind::AlreadyTaken, format!("taken already, as {operation}"));
-            Err(problem
-                .with("operation", operation)
-                .with("next_at", next_at_ms.and_then(rfc3339)))
-        }
-        RewardOutcome::UnknownAccount => Err(Problem::unknown_account(&account)),
-        RewardOutcome::AccountClosed(state) => Err(closed(&account, &state)),
-        RewardOutcome::TooManyGrants => Err(too_many_grants()),
-        RewardOutcome::Overflow => Err(overflow()),
-    }
+    let done = money::rewarded(&account, outcome.await?)?;
+    let granted = Granted {
+        account: account.to_string(),
+        operation: done.operation,
+        grant: done.grant,
+        granted_ucr: amount.get(),
+        available_ucr: done.available.get(),
+        debt_ucr: done.debt.get(),
+    };
+    Ok(repeatable(StatusCode::CREATED, false, &granted))
 }

@@ -1,6 +1,5 @@
 //! Dead letters: found by a filter, looked at before anything is done, retried or dropped in the background.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -16,15 +15,14 @@ use crate::api::extract::{Body, Query, answer};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::{cursor, read_cursor, rfc3339, time_ms};
+use crate::desk::dead::Selection;
+use crate::desk::look::{self, preview};
 use crate::domain::failure::FailureClass;
-use crate::domain::ids::AccountId;
 use crate::store::{DeadFilter, DeadLetter, Payer, Place, Sorting};
 use crate::wire::{DeadFilter as Filter, DropRequest, Letter, Look, RetryRequest, Run, Short};
 
 /// Pages that one call of the listing looks through.
 const LOOKS_MAX: usize = 10;
-/// Accounts that a look names one by one.
-const SHORT_MAX: usize = 100;
 
 impl Filter {
     /// As of the store's clock: nothing that ends from now on fits, so that a walk comes to an end.
@@ -68,13 +66,13 @@ impl Letter {
 
 /// Where a walk over all partitions is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct At {
+struct At {
     partition: u16,
     last: Option<(u64, String)>,
 }
 
 /// The next dead letters of a walk, partition by partition, and where it is then; `None` at the end.
-pub(super) async fn turn(
+async fn turn(
     house: &House,
     filter: &DeadFilter,
     at: &At,
@@ -158,7 +156,7 @@ pub(in crate::api) async fn retry(
     limit(body.filter.limit)?;
     let filter = body.filter.read(&house).await?;
     if body.dry_run {
-        let look = look(&house, &filter, payer).await?;
+        let look = look(&house, filter, payer).await?;
         return Ok(answer(StatusCode::OK, &look));
     }
     let order = Order {
@@ -189,7 +187,7 @@ pub(in crate::api) async fn drop_all(
     limit(body.filter.limit)?;
     let filter = body.filter.read(&house).await?;
     if body.dry_run {
-        let look = look(&house, &filter, Payer::House).await?;
+        let look = look(&house, filter, Payer::House).await?;
         return Ok(answer(StatusCode::OK, &look));
     }
     let order = Order {
@@ -202,62 +200,24 @@ pub(in crate::api) async fn drop_all(
     Ok(answer(StatusCode::ACCEPTED, &run))
 }
 
-/// Looks at everything that fits. One number for each account is in memory.
-async fn look(house: &House, filter: &DeadFilter, payer: Payer) -> Result<Look, Problem> {
-    let mut look = Look {
+/// What would happen, as the command line says it too.
+async fn look(house: &House, filter: DeadFilter, payer: Payer) -> Result<Look, Problem> {
+    let seen = preview(&house.store, &Selection::Fitting(filter), payer).await;
+    let seen = seen.map_err(Problem::harmless)?;
+    let short = |one: look::Short| Short {
+        account: one.account,
+        state: one.state,
+        jobs: one.jobs,
+        need_ucr: one.need_ucr,
+        available_ucr: one.available_ucr,
+        payable_jobs: one.payable_jobs,
+    };
+    Ok(Look {
         dry_run: true,
-        ..Look::default()
-    };
-    // What each account could still spend, and what it is short of.
-    let mut purses: HashMap<AccountId, (Short, i64)> = HashMap::new();
-    let mut at = Some(At::default());
-    while let Some(here) = at.take() {
-        let (letters, next) = turn(house, filter, &here).await?;
-        for letter in letters {
-            if !purses.contains_key(&letter.account) {
-                purses.insert(letter.account.clone(), purse(house, &letter.account).await?);
-            }
-            let Some((short, left_ucr)) = purses.get_mut(&letter.account) else {
-                continue;
-            };
-            let need_ucr = letter.ceiling.get();
-            look.jobs += 1;
-            look.hold_ucr = look.hold_ucr.saturating_add(need_ucr);
-            short.jobs += 1;
-            short.need_ucr = short.need_ucr.saturating_add(need_ucr);
-            let can_pay = payer == Payer::House || *left_ucr >= need_ucr;
-            if can_pay && short.state == "open" {
-                *left_ucr -= need_ucr;
-                short.payable_jobs += 1;
-                look.payable_jobs += 1;
-                look.payable_ucr = look.payable_ucr.saturating_add(need_ucr);
-            }
-        }
-        at = next;
-    }
-    let short = purses
-        .into_values()
-        .filter(|(short, _)| short.payable_jobs < short.jobs);
-    look.short = short.map(|(short, _)| short).collect();
-    look.short.sort_by(|a, b| a.account.cmp(&b.account));
-    look.short.truncate(SHORT_MAX);
-    Ok(look)
-}
-
-async fn purse(house: &House, account: &AccountId) -> Result<(Short, i64), Problem> {
-    let view = house.store.account(account).await;
-    let view = view.map_err(Problem::harmless)?;
-    let (state, available_ucr) = view.map_or_else(
-        || ("unknown".to_owned(), 0),
-        |view| (view.state, view.available_ucr - view.debt_ucr),
-    );
-    let short = Short {
-        account: account.to_string(),
-        state,
-        jobs: 0,
-        need_ucr: 0,
-        available_ucr,
-        payable_jobs: 0,
-    };
-    Ok((short, available_ucr))
+        jobs: seen.jobs,
+        hold_ucr: seen.hold_ucr,
+        payable_jobs: seen.payable_jobs,
+        payable_ucr: seen.payable_ucr,
+        short: seen.short.into_iter().map(short).collect(),
+    })
 }

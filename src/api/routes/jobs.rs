@@ -18,13 +18,13 @@ use crate::api::gate::{Caller, Turn};
 use crate::api::problem::{Kind, Problem};
 use crate::api::refusals::job_id;
 use crate::api::text::rfc3339;
+use crate::desk::money;
 use crate::domain::credits::Ucr;
 use crate::domain::failure::FailureClass;
 use crate::domain::ids::JobId;
 use crate::domain::job::State as JobState;
 use crate::store::{
-    CancelOutcome, ForceFailOutcome, JobView, Payer, Redrive, RedriveOutcome, RefundOutcome,
-    RefundRequest,
+    CancelOutcome, ForceFailOutcome, JobView, Payer, Redrive, RedriveOutcome, RefundRequest,
 };
 use crate::wire::{Cancelled, Explanation, ForceFailRequest, ForceFailed, Line, Retried, Slice};
 
@@ -315,38 +315,14 @@ pub(in crate::api) async fn refund(
         reason: body.reason,
         actor: caller.actor(),
     };
-    match house.store.refund(&request).await? {
-        RefundOutcome::Refunded {
-            amount,
-            expired,
-            available,
-            left,
-            replayed,
-            ..
-        } => {
-            let refunded = Refunded {
-                job,
-                refunded_ucr: amount.get(),
-                expired_ucr: expired.get(),
-                available_ucr: available.get(),
-                left_ucr: left.get(),
-            };
-            Ok(repeatable(StatusCode::CREATED, replayed, &refunded))
-        }
-        RefundOutcome::Mismatch { amount } => Err(super::credits::mismatch(amount)),
-        RefundOutcome::UnknownJob => Err(Problem::unknown_job(&job)),
-        RefundOutcome::NotCaptured { state } => {
-            let problem = Problem::new(Kind::NotCaptured, format!("job {job} is {state}"));
-            Err(problem.with("state", state))
-        }
-        RefundOutcome::AboveCaptured { left } => {
-            let detail = format!("{} credits of the charge are left", left.credits());
-            Err(Problem::new(Kind::AboveCaptured, detail).with("left_ucr", left.get()))
-        }
-        RefundOutcome::Nothing => {
-            let detail = "all of the charge was refunded before";
-            Err(Problem::new(Kind::Nothing, detail))
-        }
-        RefundOutcome::Overflow => Err(super::credits::overflow()),
-    }
+    let outcome = house.store.refund(&request).await?;
+    let done = money::refunded(&request, outcome)?;
+    let refunded = Refunded {
+        job,
+        refunded_ucr: done.amount.get(),
+        expired_ucr: done.expired.get(),
+        available_ucr: done.available.get(),
+        left_ucr: done.left.get(),
+    };
+    Ok(repeatable(StatusCode::CREATED, done.replayed, &refunded))
 }

@@ -12,6 +12,7 @@ pub(super) mod house;
 pub(super) mod jobs;
 pub(super) mod keys;
 pub(super) mod listing;
+pub(super) mod outputs;
 pub(super) mod pages;
 pub(super) mod plans;
 pub(super) mod quotes;
@@ -41,6 +42,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::retry))
         .routes(routes!(jobs::explain))
+        .routes(routes!(outputs::download))
         .routes(routes!(jobs::force_fail))
         .routes(routes!(jobs::refund))
         .routes(routes!(events::of_job))

@@ -8,15 +8,15 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::credits::{closed, mismatch, overflow, too_many_grants};
 use super::shapes::ProblemBody;
 use crate::api::House;
 use crate::api::extract::{Body, Repeatable, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
-use crate::api::text::{rfc3339, time_ms};
+use crate::api::text::time_ms;
+use crate::desk::money;
 use crate::domain::credits::Ucr;
-use crate::store::{PlanOutcome, PlanRequest};
+use crate::store::PlanRequest;
 
 /// A plan to go on.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -78,31 +78,14 @@ pub(in crate::api) async fn set(
         reason: body.reason,
         actor: caller.actor(),
     };
-    match house.store.set_plan(&request).await? {
-        PlanOutcome::Planned {
-            grant,
-            until_ms,
-            available,
-            replayed,
-            ..
-        } => {
-            let planned = Planned {
-                account,
-                plan: body.plan,
-                grant,
-                until: rfc3339(until_ms),
-                available_ucr: available.get(),
-            };
-            Ok(repeatable(StatusCode::CREATED, replayed, &planned))
-        }
-        PlanOutcome::Mismatch { amount } => Err(mismatch(amount)),
-        PlanOutcome::UnknownAccount => Err(Problem::unknown_account(&request.account)),
-        PlanOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
-        PlanOutcome::ExpiredAlready => {
-            let detail = "until: is not in the future";
-            Err(Problem::new(Kind::ExpiredAlready, detail))
-        }
-        PlanOutcome::TooManyGrants => Err(too_many_grants()),
-        PlanOutcome::Overflow => Err(overflow()),
-    }
+    let outcome = house.store.set_plan(&request).await?;
+    let done = money::planned(&request, outcome)?;
+    let planned = Planned {
+        account,
+        plan: body.plan,
+        grant: done.grant,
+        until: done.until,
+        available_ucr: done.available.get(),
+    };
+    Ok(repeatable(StatusCode::CREATED, done.replayed, &planned))
 }

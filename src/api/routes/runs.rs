@@ -7,14 +7,14 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::dead::{At, turn};
 use super::jobs::redrive;
 use super::shapes::ProblemBody;
 use crate::api::House;
 use crate::api::extract::answer;
 use crate::api::problem::{Kind, Problem};
+use crate::desk::dead::{Selection, Walk, dropped};
 use crate::domain::ids::JobId;
-use crate::store::{DeadFilter, DeadLetter, DropOutcome, Payer};
+use crate::store::{DeadFilter, DeadLetter, Payer};
 use crate::wire::Run;
 
 /// Runs that are remembered, and that may go on at a time.
@@ -90,26 +90,26 @@ impl Order {
     }
 
     async fn carry_out(self, house: Arc<House>, mut run: Run) {
-        let mut at = Some(At::default());
-        while let Some(here) = at.take() {
-            let Ok((letters, next)) = turn(&house, &self.filter, &here).await else {
-                "broken".clone_into(&mut run.state);
-                break;
-            };
-            for letter in letters {
-                if house.stop.is_cancelled() || !self.one(&house, &letter, &mut run).await {
-                    "broken".clone_into(&mut run.state);
-                    house.runs.note(&run);
-                    return;
-                }
-                house.runs.note(&run);
-            }
-            at = next;
-        }
-        if run.state == "running" {
-            "done".clone_into(&mut run.state);
-        }
+        let done = self.walk(&house, &mut run).await;
+        if done { "done" } else { "broken" }.clone_into(&mut run.state);
         house.runs.note(&run);
+    }
+
+    /// Does it to all; false where the store is away, or this process stops.
+    async fn walk(&self, house: &House, run: &mut Run) -> bool {
+        let mut walk = Walk::over(&house.store, &Selection::Fitting(self.filter.clone()));
+        loop {
+            let letter = match walk.next().await {
+                Ok(None) => return true,
+                Ok(Some(step)) => step.letter,
+                Err(_) => return false,
+            };
+            let Some(letter) = letter else { continue };
+            if house.stop.is_cancelled() || !self.one(house, &letter, run).await {
+                return false;
+            }
+            house.runs.note(run);
+        }
     }
 
     /// Does it to one; false where the store, and not the job, is the trouble.
@@ -148,18 +148,8 @@ async fn drop_one(
     reason: &str,
     actor: &str,
 ) -> Result<(i64, bool), Problem> {
-    match house.store.drop_dead(job, reason, actor).await? {
-        DropOutcome::Dropped { replayed, .. } => Ok((0, replayed)),
-        DropOutcome::Redriven(new) => {
-            let detail = format!("job {job} was retried already, as job {new}");
-            Err(Problem::new(Kind::NotADeadLetter, detail))
-        }
-        DropOutcome::NotDead(state) => {
-            let detail = format!("job {job} is no dead letter: it is {state}");
-            Err(Problem::new(Kind::NotADeadLetter, detail).with("state", state))
-        }
-        DropOutcome::UnknownJob => Err(Problem::unknown_job(job.as_str())),
-    }
+    let outcome = house.store.drop_dead(job, reason, actor).await?;
+    Ok((0, dropped(job, outcome)?.replayed))
 }
 
 /// How far a run has come

@@ -51,9 +51,13 @@ impl Job {
     }
 }
 
+/// What its worker wrote down of a job's outputs; `None` where there is nothing yet.
+pub(in crate::api) fn record(view: &JobView) -> Option<ArtifactRecord> {
+    serde_json::from_str(view.artifact.as_deref()?).ok()
+}
+
 fn outputs(view: &JobView) -> Vec<Output> {
-    let record = view.artifact.as_deref().unwrap_or_default();
-    let Ok(record) = serde_json::from_str::<ArtifactRecord>(record) else {
+    let Some(record) = record(view) else {
         return Vec::new();
     };
     let of_one = |output: crate::worker::StoredOutput| Output {

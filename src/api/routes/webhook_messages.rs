@@ -8,13 +8,14 @@ use axum::response::Response;
 
 use super::listing::limit;
 use super::shapes::{Page, ProblemBody};
-use super::webhooks::{own, said_why, unknown, view};
+use super::webhooks::{own, said_why, view};
 use crate::api::House;
 use crate::api::extract::{Body, Query, answer};
 use crate::api::gate::Caller;
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::api::text::{cursor, read_cursor, rfc3339};
-use crate::store::{DeadMessage, EndpointAct, EndpointActOutcome, Redelivered};
+use crate::desk::endpoints;
+use crate::store::{DeadMessage, EndpointAct, Redelivered};
 use crate::wire::{
     EndpointTest, EndpointTestRequest, GivenUp, GivenUpQuery, RedeliverRequest, Redelivery,
 };
@@ -54,18 +55,10 @@ pub(in crate::api) async fn test(
         message: message.clone(),
     };
     let (reason, by) = (&body.reason, caller.actor());
-    match house.store.act_on_endpoint(&id, &act, reason, &by).await? {
-        EndpointActOutcome::Done | EndpointActOutcome::Already => {}
-        EndpointActOutcome::Disabled => return Err(disabled(&endpoint)),
-        EndpointActOutcome::Unknown => return Err(unknown(&endpoint)),
-    }
+    let outcome = house.store.act_on_endpoint(&id, &act, reason, &by).await?;
+    endpoints::acted(&endpoint, outcome)?;
     let sent = EndpointTest { endpoint, message };
     Ok(answer(StatusCode::ACCEPTED, &sent))
-}
-
-fn disabled(endpoint: &str) -> Problem {
-    let detail = format!("endpoint {endpoint} is disabled");
-    Problem::new(Kind::EndpointDisabled, detail)
 }
 
 /// List messages of an endpoint that were given up, the newest first
@@ -113,20 +106,10 @@ pub(in crate::api) async fn redeliver(
     let (entry, room) = (body.entry.as_deref(), house.webhooks.outbox_max);
     let (reason, by) = (&body.reason, caller.actor());
     let done = house.store.redeliver(&id, entry, room, reason, &by).await?;
-    let (redelivered, left) = match (done, entry) {
-        (Redelivered::Redelivered { messages, left }, _) => (messages, left),
+    let (redelivered, left) = match done {
         // All of none are none; one that was named has to be there.
-        (Redelivered::Nothing, None) => (0, 0),
-        (Redelivered::Nothing, Some(entry)) => {
-            let detail = format!("endpoint {endpoint} has no dead letter {entry}");
-            return Err(Problem::new(Kind::UnknownMessage, detail));
-        }
-        (Redelivered::Full, _) => {
-            let detail = format!("the outbox of {endpoint} is full");
-            return Err(Problem::new(Kind::OutboxFull, detail));
-        }
-        (Redelivered::Disabled, _) => return Err(disabled(&endpoint)),
-        (Redelivered::Unknown, _) => return Err(unknown(&endpoint)),
+        Redelivered::Nothing if entry.is_none() => (0, 0),
+        done => endpoints::redelivered(&endpoint, done)?,
     };
     let again = Redelivery {
         endpoint,

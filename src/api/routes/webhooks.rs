@@ -16,12 +16,10 @@ use crate::api::extract::{Body, Repeatable, answer, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::rfc3339;
+use crate::desk::endpoints;
 use crate::domain::ids::{AccountId, EndpointId};
 use crate::domain::webhook::Topics;
-use crate::store::{
-    CreateEndpoint, EndpointAct, EndpointActOutcome, EndpointCreated, EndpointView, KeyKind,
-};
-use crate::webhook::{self, Secret};
+use crate::store::{CreateEndpoint, EndpointAct, EndpointView, KeyKind};
 use crate::wire::{
     Endpoint, EndpointRequest, EndpointRotateRequest, EndpointSecret, EndpointState,
     EndpointStateRequest,
@@ -81,19 +79,12 @@ pub(in crate::api) async fn create(
     no_token(&caller)?;
     let own_secret = body.secret.is_some();
     let new = endpoint(&house, &caller, account, &repeat, body)?;
-    let replayed = match house.store.create_endpoint(&new).await? {
-        EndpointCreated::Created { replayed } => replayed,
-        EndpointCreated::Mismatch => return Err(mismatch()),
-        EndpointCreated::UnknownAccount => return Err(Problem::unknown_account(&new.account)),
-        EndpointCreated::TooMany { endpoints } => {
-            let detail = format!("account {} has {endpoints}", new.account);
-            return Err(Problem::new(Kind::TooManyEndpoints, detail));
-        }
-    };
+    let outcome = house.store.create_endpoint(&new).await?;
+    let replayed = endpoints::created(&new, outcome)?;
     if replayed {
         let stands = view(&house, &caller, new.endpoint.as_str()).await?;
         if stands.topics != new.topics || stands.description != new.description {
-            return Err(mismatch());
+            return Err(endpoints::another(&new.endpoint).into());
         }
     }
     let made = EndpointSecret {
@@ -112,8 +103,7 @@ fn endpoint(
     body: EndpointRequest,
 ) -> Result<CreateEndpoint, Problem> {
     let bad = |detail: String| Problem::new(Kind::BadRequest, detail);
-    let url = webhook::address(&body.url, &house.webhooks.allow_cidr)
-        .map_err(|error| Problem::new(Kind::BadUrl, format!("cannot {error}")))?;
+    let url = endpoints::address(&body.url, &house.webhooks.allow_cidr)?;
     let topics = body.events.map(|words| words.join(",").parse::<Topics>());
     let topics = topics
         .unwrap_or_else(|| Ok(Topics::endings()))
@@ -152,17 +142,10 @@ fn named(account: &AccountId, key: &str, partitions: u16) -> EndpointId {
 
 /// A secret as given, or a new one.
 fn secret(given: Option<&str>) -> Result<String, Problem> {
-    let secret = match given {
-        Some(text) => Secret::parse(text)
-            .map_err(|error| Problem::new(Kind::BadRequest, format!("secret: {error}")))?,
-        None => Secret::of_bytes(rand::random()),
-    };
+    let secret = endpoints::secret(given);
+    let secret =
+        secret.map_err(|error| Problem::new(Kind::BadRequest, format!("secret: {error}")))?;
     Ok(secret.expose().to_owned())
-}
-
-fn mismatch() -> Problem {
-    let detail = "under this key another endpoint was made";
-    Problem::new(Kind::OperationMismatch, detail)
 }
 
 /// List an account's endpoints
@@ -213,9 +196,8 @@ pub(super) async fn view(
         .ok_or_else(|| unknown(endpoint))
 }
 
-pub(super) fn unknown(endpoint: &str) -> Problem {
-    let detail = format!("there is no endpoint {endpoint}");
-    Problem::new(Kind::UnknownEndpoint, detail)
+fn unknown(endpoint: &str) -> Problem {
+    endpoints::unknown(&endpoint).into()
 }
 
 /// An endpoint that the caller may change.
@@ -266,13 +248,8 @@ pub(in crate::api) async fn set_state(
     said_why(&body.reason)?;
     let id = own(&house, &caller, &endpoint).await?;
     let (reason, by) = (&body.reason, caller.actor());
-    let changed = match house.store.act_on_endpoint(&id, &act, reason, &by).await? {
-        EndpointActOutcome::Done => true,
-        EndpointActOutcome::Already => false,
-        EndpointActOutcome::Disabled | EndpointActOutcome::Unknown => {
-            return Err(unknown(&endpoint));
-        }
-    };
+    let outcome = house.store.act_on_endpoint(&id, &act, reason, &by).await?;
+    let changed = endpoints::acted(&endpoint, outcome)?;
     let state = EndpointState {
         endpoint,
         state: body.state,
@@ -307,13 +284,8 @@ pub(in crate::api) async fn rotate(
         overlap_ms,
     };
     let (reason, by) = (&body.reason, caller.actor());
-    let replayed = match house.store.act_on_endpoint(&id, &act, reason, &by).await? {
-        EndpointActOutcome::Done => false,
-        EndpointActOutcome::Already => true,
-        EndpointActOutcome::Disabled | EndpointActOutcome::Unknown => {
-            return Err(unknown(&endpoint));
-        }
-    };
+    let outcome = house.store.act_on_endpoint(&id, &act, reason, &by).await?;
+    let replayed = !endpoints::acted(&endpoint, outcome)?;
     let rotated = EndpointSecret {
         endpoint,
         secret: Some(secret),

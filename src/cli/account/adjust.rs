@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use super::{Because, frozen, operation_mismatch, overflow, repeat_with, too_many_grants};
+use super::{Because, repeat_with};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::request::positive_credits;
+use crate::desk::money::{Adjusted, adjusted};
 use crate::domain::ids::{AccountId, OperationId};
-use crate::store::{AdjustOutcome, AdjustRequest, Correction};
+use crate::store::{AdjustRequest, Correction};
 
 /// Correct a balance up or down, once per operation id; what is not there becomes debt
 #[derive(Debug, clap::Args)]
@@ -88,18 +89,13 @@ async fn correct(call: &Call, request: &AdjustRequest) -> Result<Exit, Failure> 
     let store = call.house()?.store().await?;
     let outcome = store.adjust(request).await;
     let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
-    let AdjustOutcome::Adjusted {
-        amount,
+    let Adjusted {
+        adjusted_ucr: signed,
         debt_made,
         available,
         debt,
         replayed,
-    } = outcome
-    else {
-        return Err(refusal(request, &outcome));
-    };
-    let is_up = matches!(request.correction, Correction::Up(_));
-    let signed = if is_up { amount.get() } else { -amount.get() };
+    } = adjusted(request, &outcome)?;
     let value = json!({
         "account": request.account,
         "op_id": request.operation,
@@ -123,27 +119,4 @@ async fn correct(call: &Call, request: &AdjustRequest) -> Result<Exit, Failure> 
         format!("{text}; {available} available, {debt} owed")
     })?;
     Ok(Exit::Done)
-}
-
-/// Why nothing was corrected.
-fn refusal(request: &AdjustRequest, outcome: &AdjustOutcome) -> Failure {
-    match outcome {
-        AdjustOutcome::Mismatch { amount } => operation_mismatch(&request.operation, *amount),
-        AdjustOutcome::UnknownAccount => Failure::unknown_account(&request.account),
-        AdjustOutcome::AccountFrozen => frozen(&request.account),
-        AdjustOutcome::UnknownPayment => Failure::new(
-            Kind::UnknownPayment,
-            "nothing was granted to this account under the payment's operation id",
-        ),
-        AdjustOutcome::AbovePayment { left } => Failure::new(
-            Kind::AbovePayment,
-            format!("{} of the payment are left", credits(left.get())),
-        )
-        .with("left_ucr", left.get()),
-        AdjustOutcome::Nothing => {
-            Failure::new(Kind::Nothing, "all of the payment was clawed back before")
-        }
-        AdjustOutcome::TooManyGrants => too_many_grants(),
-        AdjustOutcome::Overflow | AdjustOutcome::Adjusted { .. } => overflow(),
-    }
 }

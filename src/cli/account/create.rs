@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::daily::given;
 use super::repeat;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::server::Server;
+use crate::desk::money::rewarded;
 use crate::domain::credits::Ucr;
 use crate::domain::ids::AccountId;
 use crate::store::{Opened, Reward, RewardOutcome, Store};
@@ -108,7 +108,7 @@ async fn signup(
             "; it had its welcome before".to_owned(),
         )),
         outcome => {
-            let (_, available) = given(account, outcome)?;
+            let available = rewarded(account, outcome)?.available;
             let value = json!({
                 "status": "granted",
                 "granted_ucr": amount,

@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use super::{closed, overflow, repeat, too_many_grants};
+use super::repeat;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
-use crate::cli::output::{credits, rfc3339};
+use crate::cli::output::credits;
+use crate::desk::money::{Rewarded, rewarded};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::AccountId;
-use crate::store::{Reward, RewardOutcome};
+use crate::store::Reward;
 
 /// Give an account the reward of today, once per day of UTC by the store's clock
 #[derive(Debug, clap::Args)]
@@ -34,7 +35,11 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let store = house.store().await?;
     let outcome = store.reward(&args.account, Reward::Daily, amount, days, &args.actor);
     let outcome = outcome.await.map_err(|error| repeat(error.into()))?;
-    let (operation, available) = given(&args.account, outcome)?;
+    let Rewarded {
+        operation,
+        available,
+        ..
+    } = rewarded(&args.account, outcome)?;
     let value = json!({
         "account": args.account,
         "op_id": operation,
@@ -47,31 +52,4 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         format!("{amount} granted under {operation}; {available} available")
     })?;
     Ok(Exit::Done)
-}
-
-/// The operation id of a reward that was given, and what is available after it.
-pub(super) fn given(account: &AccountId, outcome: RewardOutcome) -> Result<(String, Ucr), Failure> {
-    match outcome {
-        RewardOutcome::Granted {
-            operation,
-            available,
-            ..
-        } => Ok((operation, available)),
-        RewardOutcome::AlreadyTaken {
-            operation,
-            next_at_ms,
-        } => {
-            let next = next_at_ms.and_then(|ms| i64::try_from(ms).ok());
-            let next = next.and_then(rfc3339);
-            let when = next.as_ref().map(|at| format!("; the next is due {at}"));
-            let message = format!("taken already, as {operation}{}", when.unwrap_or_default());
-            Err(Failure::new(Kind::AlreadyTaken, message)
-                .with("op_id", operation)
-                .with("next_at", next))
-        }
-        RewardOutcome::UnknownAccount => Err(Failure::unknown_account(account)),
-        RewardOutcome::AccountClosed(state) => Err(closed(account, &state)),
-        RewardOutcome::TooManyGrants => Err(too_many_grants()),
-        RewardOutcome::Overflow => Err(overflow()),
-    }
 }

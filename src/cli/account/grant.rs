@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{closed, operation_mismatch, overflow, repeat_with, too_many_grants};
+use super::repeat_with;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{credits, rfc3339};
 use crate::cli::request::{positive_credits, time_ms};
 use crate::cli::server::Server;
+use crate::desk::money::{Granted, granted};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
 use crate::store::{GrantKind, GrantOutcome, GrantRequest};
@@ -75,7 +76,12 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             outcome.map_err(|error| lost(error.into()))?
         }
     };
-    let (grant, available, debt, replayed) = granted(&request, outcome)?;
+    let Granted {
+        grant,
+        available,
+        debt,
+        replayed,
+    } = granted(&request, outcome)?;
     let value = json!({
         "account": request.account,
         "op_id": request.operation,
@@ -91,7 +97,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         } else {
             "granted under"
         };
-        let (amount, available) = (credits(request.amount.get()), credits(available));
+        let (amount, available) = (credits(request.amount.get()), credits(available.get()));
         format!(
             "{amount} {how} {}; {available} available",
             request.operation
@@ -137,40 +143,4 @@ fn grant_request(args: Args) -> Result<GrantRequest, Failure> {
         reason: args.reason,
         actor: args.actor,
     })
-}
-
-/// The grant, what is available and owed after it, and whether it had been before.
-fn granted(
-    request: &GrantRequest,
-    outcome: GrantOutcome,
-) -> Result<(String, i64, i64, bool), Failure> {
-    match outcome {
-        GrantOutcome::Granted {
-            grant,
-            available,
-            debt,
-            replayed,
-        } => Ok((grant, available.get(), debt.get(), replayed)),
-        GrantOutcome::Mismatch { amount } => Err(operation_mismatch(&request.operation, amount)),
-        GrantOutcome::UnknownAccount => Err(Failure::unknown_account(&request.account)),
-        GrantOutcome::AccountClosed(state) => Err(closed(&request.account, &state)),
-        GrantOutcome::Nothing => Err(Failure::new(
-            Kind::BadAmount,
-            "the amount must be above zero",
-        )),
-        GrantOutcome::NotGrantable => Err(Failure::new(
-            Kind::NotGrantable,
-            "credit of this kind is made by the store alone",
-        )),
-        GrantOutcome::PurchaseExpires => Err(Failure::new(
-            Kind::PurchaseExpires,
-            "purchased credits never expire",
-        )),
-        GrantOutcome::TooManyGrants => Err(too_many_grants()),
-        GrantOutcome::ExpiredAlready => Err(Failure::new(
-            Kind::ExpiredAlready,
-            "--expires-at is not in the future",
-        )),
-        GrantOutcome::Overflow => Err(overflow()),
-    }
 }

@@ -2,16 +2,17 @@
 
 use serde_json::json;
 
-use super::{closed, operation_mismatch, overflow, repeat_with, too_many_grants};
+use super::repeat_with;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::house::House;
-use crate::cli::output::{credits, rfc3339};
+use crate::cli::output::credits;
 use crate::cli::request::time_ms;
+use crate::desk::money::{Planned, planned};
 use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
 use crate::domain::nearest::did_you_mean;
-use crate::store::{PlanOutcome, PlanRequest};
+use crate::store::PlanRequest;
 
 /// Put an account on a plan, or renew it: its limit, and its credits until the period ends
 #[derive(Debug, clap::Args)]
@@ -42,19 +43,14 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let store = house.store().await?;
     let outcome = store.set_plan(&request).await;
     let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
-    let PlanOutcome::Planned {
+    let Planned {
         grant,
-        until_ms,
+        until,
         available,
         debt,
         admitted,
         replayed,
-    } = outcome
-    else {
-        return Err(refusal(&request, &outcome));
-    };
-    let until = i64::try_from(until_ms).ok().filter(|ms| *ms > 0);
-    let until = until.and_then(rfc3339);
+    } = planned(&request, outcome)?;
     let value = json!({
         "account": request.account,
         "op_id": request.operation,
@@ -100,18 +96,4 @@ fn request(house: &House, args: Args) -> Result<PlanRequest, Failure> {
         reason: args.reason,
         actor: args.actor,
     })
-}
-
-/// Why nothing changed.
-fn refusal(request: &PlanRequest, outcome: &PlanOutcome) -> Failure {
-    match outcome {
-        PlanOutcome::Mismatch { amount } => operation_mismatch(&request.operation, *amount),
-        PlanOutcome::UnknownAccount => Failure::unknown_account(&request.account),
-        PlanOutcome::AccountClosed(state) => closed(&request.account, state),
-        PlanOutcome::ExpiredAlready => {
-            Failure::new(Kind::ExpiredAlready, "--until is not in the future")
-        }
-        PlanOutcome::TooManyGrants => too_many_grants(),
-        PlanOutcome::Overflow | PlanOutcome::Planned { .. } => overflow(),
-    }
 }

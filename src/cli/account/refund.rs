@@ -2,13 +2,15 @@
 
 use serde_json::json;
 
-use super::{Because, operation_mismatch, overflow, repeat_with};
+use super::{Because, repeat_with};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::request::positive_credits;
+use crate::desk::Refused;
+use crate::desk::money::{Refunded, refunded};
 use crate::domain::ids::{JobId, OperationId};
-use crate::store::{RefundOutcome, RefundRequest};
+use crate::store::RefundRequest;
 
 /// Give back what a job was charged, into the grants it came from, once per operation id
 #[derive(Debug, clap::Args)]
@@ -45,17 +47,14 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let store = call.house()?.store().await?;
     let outcome = store.refund(&request).await;
     let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
-    let RefundOutcome::Refunded {
+    let Refunded {
         amount,
         expired,
         available,
         debt,
         left,
         replayed,
-    } = outcome
-    else {
-        return Err(refusal(&request, &outcome));
-    };
+    } = refunded(&request, outcome).map_err(forgotten)?;
     let value = json!({
         "job": request.job,
         "op_id": request.operation,
@@ -86,27 +85,11 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Why nothing was given back.
-fn refusal(request: &RefundRequest, outcome: &RefundOutcome) -> Failure {
-    match outcome {
-        RefundOutcome::Mismatch { amount } => operation_mismatch(&request.operation, *amount),
-        RefundOutcome::UnknownJob => Failure::new(
-            Kind::UnknownJob,
-            "there is no such job any more; give the credits by account adjust --up",
-        ),
-        RefundOutcome::NotCaptured { state } => Failure::new(
-            Kind::NotCaptured,
-            format!("the account was charged nothing: the job is {state}"),
-        )
-        .with("state", state.as_str()),
-        RefundOutcome::AboveCaptured { left } => Failure::new(
-            Kind::AboveCaptured,
-            format!("{} of the charge are left", credits(left.get())),
-        )
-        .with("left_ucr", left.get()),
-        RefundOutcome::Nothing => {
-            Failure::new(Kind::Nothing, "all of the charge was refunded before")
-        }
-        RefundOutcome::Overflow | RefundOutcome::Refunded { .. } => overflow(),
+/// What was charged long ago can be given back all the same.
+fn forgotten(refused: Refused) -> Failure {
+    let failure = Failure::from(refused);
+    match failure.kind() {
+        Kind::UnknownJob => failure.and_say("give the credits by account adjust --up"),
+        _ => failure,
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Because, frozen, repeat};
+use super::{Because, repeat};
 use crate::cli::Call;
-use crate::cli::failure::{Exit, Failure, Kind};
-use crate::cli::output::credits;
+use crate::cli::failure::{Exit, Failure};
+use crate::desk::money::stands;
 use crate::domain::ids::AccountId;
 use crate::store::{Error, StateOutcome};
 
@@ -47,25 +47,13 @@ fn said(
     state: &str,
     outcome: Result<StateOutcome, Error>,
 ) -> Result<Exit, Failure> {
-    match outcome.map_err(|error| repeat(error.into()))? {
-        StateOutcome::Done { replayed } => {
-            let status = if replayed { "replayed" } else { "done" };
-            let value = json!({"account": account, "state": state, "status": status});
-            call.out.show(&value, || {
-                let was = if replayed { "was" } else { "is" };
-                format!("account {account} {was} {state}")
-            })?;
-            Ok(Exit::Done)
-        }
-        StateOutcome::UnknownAccount => Err(Failure::unknown_account(account)),
-        StateOutcome::AccountFrozen => Err(frozen(account)),
-        StateOutcome::HasOpenJobs { held } => Err(Failure::new(
-            Kind::HasOpenJobs,
-            format!(
-                "{} are held for open jobs: cancel them or wait for their end",
-                credits(held.get())
-            ),
-        )
-        .with("held_ucr", held.get())),
-    }
+    let outcome = outcome.map_err(|error| repeat(error.into()))?;
+    let replayed = stands(account, outcome)?;
+    let status = if replayed { "replayed" } else { "done" };
+    let value = json!({"account": account, "state": state, "status": status});
+    call.out.show(&value, || {
+        let was = if replayed { "was" } else { "is" };
+        format!("account {account} {was} {state}")
+    })?;
+    Ok(Exit::Done)
 }

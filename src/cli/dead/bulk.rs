@@ -6,12 +6,11 @@ use std::io::{BufRead, IsTerminal, Write};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::filter::Selection;
-use super::walk::{Step, Walk};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{Out, credits, note};
 use crate::cli::serve::Signals;
+use crate::desk::dead::{Selection, Step, Walk};
 use crate::domain::ids::JobId;
 use crate::store::{Error, Store};
 

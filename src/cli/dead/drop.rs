@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::bulk::{self, Done, Words};
 use super::count;
-use super::filter::{SelectArgs, Selection};
-use super::preview::preview;
+use super::filter::SelectArgs;
 use crate::cli::Call;
-use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::credits;
+use crate::desk::dead::{Selection, dropped};
+use crate::desk::look::preview;
 use crate::domain::ids::JobId;
-use crate::store::{DropOutcome, Payer, Store};
+use crate::store::{Payer, Store};
 
 const EXAMPLES: &str = "Examples:
   meterline dead drop JOB --reason \"the customer has given up\"
@@ -80,41 +81,26 @@ fn question(jobs: u64) -> String {
 }
 
 async fn drop_one(store: &Store, job: &JobId, reason: &str, actor: &str) -> Result<Done, Failure> {
-    match bulk::settled(async || store.drop_dead(job, reason, actor).await).await? {
-        DropOutcome::Dropped {
-            account,
-            ceiling,
-            replayed,
-        } => {
-            let verb = if replayed {
-                "had been dropped before"
-            } else {
-                "is dropped"
-            };
-            Ok(Done {
-                value: json!({
-                    "job": job,
-                    "status": if replayed { "replayed" } else { "dropped" },
-                    "account": account,
-                    "ceiling_ucr": ceiling,
-                }),
-                text: format!("{job} of {account} {verb}, {}", credits(ceiling.get())),
-                replayed,
-                hold_ucr: 0,
-            })
-        }
-        DropOutcome::Redriven(new) => {
-            let message = format!("job {job} was retried already, as job {new}");
-            let failure = Failure::new(Kind::NotADeadLetter, message);
-            Err(failure.with("new_job", new.as_str()))
-        }
-        DropOutcome::NotDead(state) => {
-            let message = format!("job {job} is no dead letter: it is {state}");
-            Err(Failure::new(Kind::NotADeadLetter, message).with("state", state))
-        }
-        DropOutcome::UnknownJob => {
-            let message = format!("there is no job {job}");
-            Err(Failure::new(Kind::UnknownJob, message))
-        }
-    }
+    let outcome = bulk::settled(async || store.drop_dead(job, reason, actor).await).await?;
+    let dropped = dropped(job, outcome)?;
+    let verb = if dropped.replayed {
+        "had been dropped before"
+    } else {
+        "is dropped"
+    };
+    Ok(Done {
+        value: json!({
+            "job": job,
+            "status": if dropped.replayed { "replayed" } else { "dropped" },
+            "account": dropped.account,
+            "ceiling_ucr": dropped.ceiling_ucr,
+        }),
+        text: format!(
+            "{job} of {} {verb}, {}",
+            dropped.account,
+            credits(dropped.ceiling_ucr)
+        ),
+        replayed: dropped.replayed,
+        hold_ucr: 0,
+    })
 }

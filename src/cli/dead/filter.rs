@@ -4,8 +4,9 @@ use crate::cli::failure::{Failure, Kind};
 use crate::cli::job::id;
 use crate::cli::output::rfc3339;
 use crate::cli::request::{failure_class, span_ms, time_ms};
+use crate::desk::dead::Selection;
 use crate::domain::failure::FailureClass;
-use crate::domain::ids::{AccountId, JobId};
+use crate::domain::ids::AccountId;
 use crate::store::{DeadFilter, Store};
 use crate::wire;
 
@@ -101,15 +102,6 @@ pub(super) struct SelectArgs {
     all: bool,
     #[command(flatten)]
     filter: FilterArgs,
-}
-
-/// The same, looked at by a store.
-#[derive(Debug)]
-pub(super) enum Selection {
-    /// These jobs.
-    Named(Vec<JobId>),
-    /// Whatever fits.
-    Fitting(DeadFilter),
 }
 
 impl SelectArgs {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::filter::{FilterArgs, Selection};
-use super::walk::Walk;
+use super::filter::FilterArgs;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::{credits, note, rfc3339, rows, table};
 use crate::cli::server::Server;
+use crate::desk::dead::{Selection, Walk};
 use crate::store::{DeadFilter, DeadLetter, Sorting, Store};
 
 /// Characters of a message that a table shows.

@@ -3,13 +3,14 @@
 use serde_json::json;
 
 use super::bulk::{self, Done, Words};
-use super::filter::{Asked, SelectArgs, Selection};
+use super::filter::{Asked, SelectArgs};
 use super::payer_words;
-use super::preview::preview;
 use super::through;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::output::credits;
+use crate::desk::dead::Selection;
+use crate::desk::look::preview;
 use crate::domain::ids::JobId;
 use crate::store::{Payer, Redrive, RedriveOutcome, Store};
 

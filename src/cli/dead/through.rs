@@ -6,12 +6,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 
 use super::bulk;
-use super::preview::Preview;
 use super::retry::PayerArg;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{credits, note};
 use crate::cli::server::Server;
+use crate::desk::look::Preview;
 use crate::store::Payer;
 use crate::wire::{DeadFilter, RetryRequest, Run};
 

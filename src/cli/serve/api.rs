@@ -4,6 +4,7 @@ use crate::api::{Options, Server};
 use crate::cli::failure::{Failure, Kind};
 use crate::cli::house::House;
 use crate::cli::output::note;
+use crate::media::kept::KeptOutputs;
 use crate::store::Store;
 
 /// Begins to listen, and says where.
@@ -22,6 +23,7 @@ pub(super) async fn start(
         rewards: settings.rewards.clone(),
         plans: settings.plans.clone(),
         webhooks: settings.webhooks.clone(),
+        outputs: KeptOutputs::below(&settings.media.artifacts_dir),
         queues: settings.queues.keys().cloned().collect(),
         providers: names.map(|(name, _)| name.clone()).collect(),
         vital_sign,

@@ -4,46 +4,16 @@ use serde_json::Value;
 
 use crate::cli::failure::{Failure, Kind};
 use crate::client::{Error, Refused};
+use crate::desk::refusal;
 
-/// Problems of the API that are called the same here.
-const SAME: [Kind; 40] = [
-    Kind::UnknownTool,
-    Kind::BadParameter,
-    Kind::DurationAboveMaximum,
-    Kind::UnknownRoute,
-    Kind::DeadlineOutOfBounds,
-    Kind::NoPrice,
-    Kind::UnknownAccount,
-    Kind::UnknownJob,
+/// Problems of the API that are called the same here, besides the refusals that both doors know.
+const SAME: [Kind; 9] = [
     Kind::UnknownQueue,
     Kind::UnknownWorker,
     Kind::UnknownKey,
     Kind::UnknownPlan,
-    Kind::UnknownPayment,
-    Kind::AccountClosed,
-    Kind::Frozen,
-    Kind::KeyMismatch,
-    Kind::QuoteExpired,
-    Kind::AboveMax,
-    Kind::Insufficient,
-    Kind::CapExceeded,
-    Kind::QueueFull,
-    Kind::QueueDraining,
-    Kind::LaneFull,
-    Kind::PayloadTooLarge,
-    Kind::TooFarAhead,
-    Kind::OperationMismatch,
-    Kind::TooManyGrants,
-    Kind::ExpiredAlready,
-    Kind::Overflow,
-    Kind::HasOpenJobs,
-    Kind::NotGrantable,
-    Kind::PurchaseExpires,
-    Kind::AlreadyTaken,
     Kind::NoReward,
     Kind::AlreadyEnded,
-    Kind::NotADeadLetter,
-    Kind::PayerMismatch,
     Kind::StoreFull,
     Kind::Unauthorized,
     Kind::Forbidden,
@@ -51,7 +21,8 @@ const SAME: [Kind; 40] = [
 
 /// Of a problem's word: a refusal that this version does not know is one all the same.
 fn kind(word: &str, status: u16) -> Kind {
-    if let Some(same) = SAME.into_iter().find(|kind| kind.word() == word) {
+    let refused = refusal::Kind::ALL.iter().copied().map(Kind::from);
+    if let Some(same) = refused.chain(SAME).find(|kind| kind.word() == word) {
         return same;
     }
     match (word, status) {

@@ -3,13 +3,14 @@
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
-use super::{secret, unknown};
+use super::secret;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::duration;
 use crate::cli::request::span_ms;
+use crate::desk::endpoints::acted;
 use crate::domain::ids::EndpointId;
-use crate::store::{EndpointAct, EndpointActOutcome};
+use crate::store::EndpointAct;
 
 /// Tell a disabled endpoint again; what waited there goes out
 #[derive(Debug, clap::Args)]
@@ -81,13 +82,7 @@ pub(super) async fn rm(call: &Call, args: RmArgs) -> Result<Exit, Failure> {
 async fn change(call: &Call, about: About, act: &EndpointAct, word: &str) -> Result<Exit, Failure> {
     let store = call.house()?.store().await?;
     let done = store.act_on_endpoint(&about.endpoint, act, &about.reason, &about.actor);
-    let changed = match done.await.map_err(repeat)? {
-        EndpointActOutcome::Done => true,
-        EndpointActOutcome::Already => false,
-        EndpointActOutcome::Disabled | EndpointActOutcome::Unknown => {
-            return Err(unknown(&about.endpoint));
-        }
-    };
+    let changed = acted(&about.endpoint, done.await.map_err(repeat)?)?;
     let value = json!({"endpoint": about.endpoint, "state": word, "changed": changed});
     call.out.show(&value, || {
         let already = if changed { "" } else { " already" };
@@ -114,13 +109,8 @@ pub(super) async fn rotate(call: &Call, args: RotateArgs) -> Result<Exit, Failur
     let done = store
         .act_on_endpoint(&endpoint, &act, &reason, &actor)
         .await;
-    let changed = match done.map_err(|error| repeat_with(error, &secret))? {
-        EndpointActOutcome::Done => true,
-        EndpointActOutcome::Already => false,
-        EndpointActOutcome::Disabled | EndpointActOutcome::Unknown => {
-            return Err(unknown(&endpoint));
-        }
-    };
+    let done = done.map_err(|error| repeat_with(error, &secret))?;
+    let changed = acted(&endpoint, done)?;
     let value = json!({"endpoint": endpoint, "secret": secret, "changed": changed, "overlap_ms": overlap_ms});
     call.out.show(&value, || {
         let both = match overlap_ms {

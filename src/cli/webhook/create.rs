@@ -5,9 +5,10 @@ use serde_json::json;
 use super::{secret, unknown, url};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
+use crate::desk::endpoints::created;
 use crate::domain::ids::{AccountId, EndpointId};
 use crate::domain::webhook::Topics;
-use crate::store::{CreateEndpoint, EndpointCreated};
+use crate::store::CreateEndpoint;
 
 const EXAMPLES: &str = "Examples:
   meterline webhook create acme --url https://acme.example/hooks
@@ -108,22 +109,4 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         )
     })?;
     Ok(Exit::Done)
-}
-
-fn created(new: &CreateEndpoint, made: EndpointCreated) -> Result<bool, Failure> {
-    match made {
-        EndpointCreated::Created { replayed } => Ok(replayed),
-        EndpointCreated::Mismatch => {
-            let message = format!("endpoint {} is another one", new.endpoint);
-            Err(Failure::new(Kind::OperationMismatch, message))
-        }
-        EndpointCreated::UnknownAccount => Err(Failure::unknown_account(&new.account)),
-        EndpointCreated::TooMany { endpoints } => {
-            let message = format!(
-                "account {} has {endpoints} endpoints, as many as it may (webhooks.endpoints_max)",
-                new.account
-            );
-            Err(Failure::new(Kind::TooManyEndpoints, message))
-        }
-    }
 }

@@ -4,10 +4,11 @@ use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
-use super::{found, unknown};
+use super::found;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{note, rfc3339, rows, table};
+use crate::desk::endpoints::redelivered;
 use crate::domain::ids::EndpointId;
 use crate::store::{DeadMessage, Redelivered, Store};
 
@@ -113,19 +114,13 @@ async fn redeliver(call: &Call, args: RedeliverArgs) -> Result<Exit, Failure> {
     let (mut messages, mut left, mut full) = (0, 0, false);
     loop {
         match step(&store, &args, outbox_max).await? {
-            Redelivered::Redelivered {
-                messages: n,
-                left: rest,
-            } => {
-                messages += n;
-                left = rest;
-            }
             Redelivered::Full if messages > 0 => full = true,
             Redelivered::Nothing if messages > 0 || args.all => break,
-            refused @ (Redelivered::Full
-            | Redelivered::Nothing
-            | Redelivered::Disabled
-            | Redelivered::Unknown) => return Err(refusal(&args.endpoint, refused)),
+            done => {
+                let (more, rest) = redelivered(&args.endpoint, done)?;
+                messages += more;
+                left = rest;
+            }
         }
         if !args.all || left == 0 || full {
             break;
@@ -159,24 +154,4 @@ async fn step(
         }
         failure
     })
-}
-
-fn refusal(endpoint: &EndpointId, refused: Redelivered) -> Failure {
-    match refused {
-        Redelivered::Full => {
-            let message = format!(
-                "the outbox of {endpoint} is full: nothing that waits there is dropped for it; repeat later"
-            );
-            Failure::new(Kind::OutboxFull, message)
-        }
-        Redelivered::Disabled => {
-            let message = format!("endpoint {endpoint} is disabled: enable it first");
-            Failure::new(Kind::EndpointDisabled, message)
-        }
-        Redelivered::Nothing | Redelivered::Redelivered { .. } => {
-            let message = format!("endpoint {endpoint} has no such dead letter");
-            Failure::new(Kind::UnknownMessage, message)
-        }
-        Redelivered::Unknown => unknown(endpoint),
-    }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{found, unknown};
+use super::found;
 use crate::cli::Call;
-use crate::cli::failure::{Exit, Failure, Kind};
+use crate::cli::failure::{Exit, Failure};
 use crate::cli::request::span_ms;
+use crate::desk::endpoints::acted;
 use crate::domain::ids::EndpointId;
-use crate::store::{EndpointAct, EndpointActOutcome};
+use crate::store::EndpointAct;
 
 /// Time between two looks at what became of it: an answer announces itself nowhere but in the store.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -47,14 +48,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         message: message.clone(),
     };
     let done = store.act_on_endpoint(&args.endpoint, &act, &args.reason, &args.actor);
-    match done.await? {
-        EndpointActOutcome::Done | EndpointActOutcome::Already => {}
-        EndpointActOutcome::Unknown => return Err(unknown(&args.endpoint)),
-        EndpointActOutcome::Disabled => {
-            let message = format!("endpoint {} is disabled: enable it first", args.endpoint);
-            return Err(Failure::new(Kind::EndpointDisabled, message));
-        }
-    }
+    acted(&args.endpoint, done.await?)?;
     let until = Instant::now() + Duration::from_millis(args.timeout_ms);
     let answer = loop {
         let view = found(&store, &args.endpoint).await?;

@@ -353,6 +353,19 @@ async fn dead_letters_are_looked_at_then_retried_in_the_background() {
     let (status, look) = retry(true).await;
     assert_eq!((status.as_u16(), &look["payable_jobs"]), (200, &json!(1)));
     assert_eq!(look["hold_ucr"], json!(7_000_000));
+    // Where everybody stands still nobody can pay.
+    let freeze = async |path: &str, key: &str| {
+        let body = json!({"partition": 0, "reason": "r"});
+        let request = api.request(&api.admin, Method::POST, path);
+        let (status, _) = read(request.header("Idempotency-Key", key).json(&body)).await;
+        assert_eq!(status, 200);
+    };
+    freeze("/v1/freezes", "f1").await;
+    let (_, look) = retry(true).await;
+    let short = (&look["payable_jobs"], &look["short"][0]["state"]);
+    let still = json!("frozen with its whole partition");
+    assert_eq!(short, (&json!(0), &still));
+    freeze("/v1/freezes/clear", "f2").await;
     let (status, run) = retry(false).await;
     assert_eq!(status, 202);
     let path = format!("/v1/runs/{}", run["run"].as_str().expect("a run"));

@@ -10,6 +10,7 @@ mod keys;
 mod metrics;
 mod money;
 mod outage;
+mod outputs;
 mod scopes;
 mod webhooks;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use meterline::api::{Options, Server};
 use meterline::config::{self, Settings};
+use meterline::media::kept::KeptOutputs;
 use meterline::producer::Producer;
 use meterline::store::{ApiSecret, KeyKind, KeyScope, NewKey, Store};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -55,6 +57,11 @@ impl Api {
     }
 
     pub(super) async fn on(store: Store, api: config::Api) -> Self {
+        Self::beside(store, api, Path::new("/nowhere")).await
+    }
+
+    /// A server on the host where the workers keep outputs in this folder.
+    pub(super) async fn beside(store: Store, api: config::Api, outputs: &Path) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
         let loaded = Settings::load(Some(&dev), []).expect("the settings");
@@ -67,6 +74,7 @@ impl Api {
             rewards: loaded.settings.rewards,
             plans: loaded.settings.plans,
             webhooks: loaded.settings.webhooks,
+            outputs: KeptOutputs::below(outputs),
             queues: loaded.settings.queues.into_keys().collect(),
             providers: vec!["sim".to_owned()],
             vital_sign: None,

@@ -21,6 +21,7 @@ const TABLE: &[(&str, &str, &[KeyScope])] = {
         ("POST", "/v1/jobs/{job}/retry", &[Produce, Operate]),
         ("GET", "/v1/jobs/{job}/explain", &[Produce, Operate]),
         ("GET", "/v1/jobs/{job}/events", &[Produce, Operate]),
+        ("GET", "/v1/jobs/{job}/outputs/{index}", &[Produce, Operate]),
         ("POST", "/v1/jobs/{job}/force-fail", &[Operate]),
         ("POST", "/v1/jobs/{job}/refund", &[]),
         ("GET", "/v1/tools", &[Produce, Operate]),
@@ -176,6 +177,7 @@ async fn what_belongs_to_another_account_is_not_there() {
         (Method::GET, "/v1/jobs/JOB"),
         (Method::GET, "/v1/jobs/JOB/explain"),
         (Method::GET, "/v1/jobs/JOB/events"),
+        (Method::GET, "/v1/jobs/JOB/outputs/0"),
         (Method::POST, "/v1/jobs/JOB/cancel"),
         (Method::POST, "/v1/jobs/JOB/retry"),
     ] {

@@ -1,13 +1,22 @@
-//! Going through dead letters one by one, however many there are: a page at a time is in memory.
+//! Dead letters: gone through one by one, however many there are, with a page at a time in memory; let go.
 
 use std::collections::VecDeque;
 
-use super::filter::Selection;
+use super::refusal::{Kind, Refused};
 use crate::domain::ids::JobId;
-use crate::store::{DeadFilter, DeadLetter, Error, Place, Sorting, Store};
+use crate::store::{DeadFilter, DeadLetter, DropOutcome, Error, Place, Sorting, Store};
+
+/// Which dead letters an act is for.
+#[derive(Debug)]
+pub enum Selection {
+    /// These jobs.
+    Named(Vec<JobId>),
+    /// Whatever fits.
+    Fitting(DeadFilter),
+}
 
 /// Where a walk has come to.
-pub(super) struct Walk {
+pub struct Walk {
     store: Store,
     filter: DeadFilter,
     named: VecDeque<JobId>,
@@ -18,17 +27,17 @@ pub(super) struct Walk {
 }
 
 /// One step of a walk.
-pub(super) struct Step {
+pub struct Step {
     /// The job; one that was named may be no dead letter.
-    pub(super) job: JobId,
+    pub job: JobId,
     /// What it is as a dead letter, as of the page it was on.
-    pub(super) letter: Option<DeadLetter>,
+    pub letter: Option<DeadLetter>,
 }
 
 impl Walk {
     /// A walk over what was selected: in the order of the names, or partition by partition, the oldest
     /// dead letter first.
-    pub(super) fn over(store: &Store, selection: &Selection) -> Self {
+    pub fn over(store: &Store, selection: &Selection) -> Self {
         let (named, filter, partition) = match selection {
             Selection::Named(jobs) => (
                 jobs.iter().cloned().collect(),
@@ -49,7 +58,10 @@ impl Walk {
 
     /// The next one; `None` at the end. A dead letter that comes or goes meanwhile makes the walk neither
     /// miss nor repeat another one.
-    pub(super) async fn next(&mut self) -> Result<Option<Step>, Error> {
+    ///
+    /// # Errors
+    /// The store's: the same step can be asked for again.
+    pub async fn next(&mut self) -> Result<Option<Step>, Error> {
         if let Some(job) = self.named.pop_front() {
             let letter = self.store.dead_letter(&job).await?;
             return Ok(Some(Step { job, letter }));
@@ -82,5 +94,46 @@ impl Walk {
             self.partition += 1;
         }
         Ok(())
+    }
+}
+
+/// A dead letter that was let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Whose it was.
+    pub account: String,
+    /// What had been held for it, micro-credits.
+    pub ceiling_ucr: i64,
+    /// It had been dropped before.
+    pub replayed: bool,
+}
+
+/// What came of letting a dead letter go.
+///
+/// # Errors
+/// [`Refused`] where the job is no dead letter.
+pub fn dropped(job: &JobId, outcome: DropOutcome) -> Result<Dropped, Refused> {
+    match outcome {
+        DropOutcome::Dropped {
+            account,
+            ceiling,
+            replayed,
+        } => Ok(Dropped {
+            account: account.to_string(),
+            ceiling_ucr: ceiling.get(),
+            replayed,
+        }),
+        DropOutcome::Redriven(new) => {
+            let sentence = format!("job {job} was retried already, as job {new}");
+            Err(Refused::new(Kind::NotADeadLetter, sentence).with("new_job", new.as_str()))
+        }
+        DropOutcome::NotDead(state) => {
+            let sentence = format!("job {job} is no dead letter: it is {state}");
+            Err(Refused::new(Kind::NotADeadLetter, sentence).with("state", state))
+        }
+        DropOutcome::UnknownJob => {
+            let sentence = format!("there is no job {job}");
+            Err(Refused::new(Kind::UnknownJob, sentence))
+        }
     }
 }
