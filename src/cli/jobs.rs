@@ -5,12 +5,15 @@ use serde_json::Value;
 use super::Call;
 use super::failure::{Exit, Failure};
 use super::job::brief;
-use super::output::{credits, rows, table};
+use super::output::{credits, note, rows, table};
 use crate::domain::ids::AccountId;
 use crate::domain::job::State;
 use crate::store::{JobFilter, JobView};
 
 /// List jobs, newest first
+///
+/// Where older jobs stand in a history that does not answer, it lists those that the store still has, says so
+/// and exits with 1.
 ///
 /// Through a server and without --account, they are the ones that end next, then those that ended last.
 #[derive(Debug, clap::Args)]
@@ -38,8 +41,8 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         state: args.state,
         limit: args.limit,
     };
-    let found = match call.server()? {
-        Some(server) => server.jobs(&filter).await?,
+    let (found, away) = match call.server()? {
+        Some(server) => (server.jobs(&filter).await?, None),
         None => {
             let house = call.house()?;
             let store = house.store().await?;
@@ -53,7 +56,13 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     };
     let values: Vec<Value> = found.iter().map(brief).collect();
     call.out.show(&values, || text(&found))?;
-    Ok(Exit::Done)
+    let Some(error) = away else {
+        return Ok(Exit::Done);
+    };
+    note(&format!(
+        "these are the jobs that the store still has; older ones are missing here: failed to {error}"
+    ));
+    Ok(Exit::Failed)
 }
 
 fn text(found: &[JobView]) -> String {

@@ -64,9 +64,9 @@ impl History {
         Ok(kept.map(|kept| kept.record.events()).unwrap_or_default())
     }
 
-    /// The newest jobs that fit a filter.
-    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobView>, Error> {
-        let mut found = self.store.jobs(filter).await?;
+    /// The newest jobs that fit a filter. With an error of Postgres those that it has alone are missing.
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<(Vec<JobView>, Option<Error>), Error> {
+        let (mut found, mut away) = (self.store.jobs(filter).await?, None);
         if filter.state.is_none_or(State::is_terminal) {
             let listed = Listed {
                 account: filter.account.clone(),
@@ -75,12 +75,17 @@ impl History {
                 ..Listed::default()
             };
             let known: BTreeSet<JobId> = found.iter().map(|view| view.job.clone()).collect();
-            let older = self.ended(&listed).await?.into_iter().map(|(_, view)| view);
-            found.extend(older.filter(|view| !known.contains(&view.job)));
+            match self.ended(&listed).await {
+                Ok(older) => {
+                    let older = older.into_iter().map(|(_, view)| view);
+                    found.extend(older.filter(|view| !known.contains(&view.job)));
+                }
+                Err(error) => away = Some(error),
+            }
         }
         found.sort_by_key(|view| std::cmp::Reverse(view.number("created_at")));
         found.truncate(filter.limit);
-        Ok(found)
+        Ok((found, away))
     }
 
     /// Jobs that Postgres has as ended, with the times that they are listed by, the latest first. Some may

@@ -17,6 +17,9 @@ pub struct JobRecord {
     pub artifact: Option<String>,
     /// Its timeline, a line each.
     pub timeline: String,
+    /// Which grants it was charged from, as the store writes it: a refund goes by it.
+    #[serde(default)]
+    pub taken: Option<String>,
 }
 
 impl JobRecord {
@@ -41,19 +44,24 @@ impl Store {
         partition: u16,
         jobs: &[JobId],
     ) -> Result<Vec<Option<JobRecord>>, Error> {
-        type Row = (BTreeMap<String, String>, Option<String>, Option<String>);
+        type Work = (Option<String>, Option<String>);
+        type Row = (BTreeMap<String, String>, Work, Option<String>);
         let keys = self.keys(partition)?;
         let mut records = Vec::new();
         for job in jobs {
             let mut ask = redis::pipe();
             ask.cmd("HGETALL").arg(keys.job(job));
-            ask.cmd("HGET").arg(keys.work(job)).arg("artifact");
+            ask.cmd("HMGET")
+                .arg(keys.work(job))
+                .arg("artifact")
+                .arg("taken");
             ask.cmd("GET").arg(keys.timeline(job));
-            let (fields, artifact, timeline): Row = self.read("job", &ask).await?;
+            let (fields, (artifact, taken), timeline): Row = self.read("job", &ask).await?;
             records.push((!fields.is_empty()).then(|| JobRecord {
                 fields,
                 artifact,
                 timeline: timeline.unwrap_or_default(),
+                taken,
             }));
         }
         Ok(records)

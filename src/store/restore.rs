@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::try_join_all;
+
 use super::reply::Reply;
-use super::{Error, Store, scripts};
+use super::{Error, JobRecord, Store, scripts};
 use crate::domain::ids::{AccountId, JobId};
 
 /// Operation ids, jobs or accounts that one call takes.
@@ -170,6 +172,38 @@ impl Restoration {
             done(&self.step("jobs", args).await?)?;
         }
         Ok(())
+    }
+
+    /// Brings back jobs that have ended, where the store does not have them, with the keys under which they
+    /// were sent. No credit moves. Returns how many were brought back.
+    pub async fn ended(&self, jobs: &[(JobId, JobRecord)]) -> Result<u64, Error> {
+        let mut back = 0;
+        for some in jobs.chunks(BATCH) {
+            let steps = some.iter().map(|(job, record)| self.ended_one(job, record));
+            for restored in try_join_all(steps).await? {
+                back += u64::from(restored == Restored::Done);
+            }
+        }
+        Ok(back)
+    }
+
+    async fn ended_one(&self, job: &JobId, record: &JobRecord) -> Result<Restored, Error> {
+        let keys = self.store.keys(self.partition)?;
+        let (work, timeline) = (keys.work(job), keys.timeline(job));
+        let [meta, restoring, finished] = ["meta", "restoring", "finished"].map(|id| keys.part(id));
+        let keys = [meta, restoring, finished, keys.job(job), work, timeline];
+        let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut args = vec![self.id.clone(), job.to_string()];
+        args.extend([or_empty(&record.artifact), or_empty(&record.taken)]);
+        args.push(record.timeline.clone());
+        for (name, text) in &record.fields {
+            args.extend([name.clone(), text.clone()]);
+        }
+        let run = || self.store.run(&scripts::RESTORE_JOB, &keys, &args);
+        match run().await {
+            Err(Error::Unknown(_)) => done(&run().await?),
+            answered => done(&answered?),
+        }
     }
 
     /// Releases a hold whose job is lost, as our fault.

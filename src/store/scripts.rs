@@ -205,6 +205,7 @@ registry! {
     FORGET_ACTS = "forget_acts";
     HISTORY = "history";
     RESTORE = "restore";
+    RESTORE_JOB = "restore_job";
     AUDIT = "audit";
     MARK = "mark";
     LOOK_ACCOUNTS = "look_accounts";

@@ -2,9 +2,9 @@
 
 use meterline::domain::cost::{Cost, CostSource};
 use meterline::domain::failure::FailureClass;
-use meterline::ledger::postgres::costs_in_history;
+use meterline::ledger::postgres::{Rebuild, costs_in_history};
 use meterline::ledger::{CostLine, CostsBy, costs_in_store};
-use meterline::store::{Store, SubmissionCost};
+use meterline::store::{FreezeAct, Scope, Store, SubmissionCost};
 
 use crate::support::postgres::{connect, fresh_history, number, project};
 use crate::support::*;
@@ -101,4 +101,47 @@ async fn nothing_goes_from_the_store_that_a_history_still_has_to_commit() {
     late.trim_costs(0, 0).await.expect("a trim");
     assert_eq!(late.costs(0, "-", 10).await.expect("costs").len(), 3);
     assert_sound(&late).await;
+}
+
+#[tokio::test]
+async fn a_rebuild_leaves_what_history_knows_of_costs_as_it_was_and_new_ones_join_it() {
+    let store = store().await;
+    let url = fresh_history().await;
+    live(&store).await;
+    project(&store, &url).await;
+    let before = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
+    let before = before.expect("costs")["image-to-video"];
+
+    let store = self::store().await.at(T0 + 2_000);
+    let rebuild = Rebuild::open(store.clone(), &url).await.expect("a rebuild");
+    rebuild.apply(0, "a test", "ann").await.expect("rebuilt");
+    project(&store, &url).await;
+    let after = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
+    assert_eq!(after.expect("costs")["image-to-video"], before);
+    let kept = costs_in_store(&store, CostsBy::Tool, ALWAYS).await;
+    assert!(kept.expect("costs").is_empty(), "the store begins anew");
+
+    let act = FreezeAct {
+        scope: Scope::Partition(0),
+        reason: "looked".to_owned(),
+        actor: "ann".to_owned(),
+        operation: "clear-1".parse().expect("an operation id"),
+    };
+    store.clear(&act).await.expect("cleared");
+    accept(&store, &job_for(&store, &account("acme"), 10)).await;
+    let job = claim_one(&store, "w2").await;
+    note(&store, &job, intent(1)).await;
+    let (how, paid) = (settlement(4), cost(500));
+    let settled = store.settle_at_cost(&job.job, &job.token, &how, Some(&paid));
+    settled.await.expect("settle");
+    project(&store, &url).await;
+    let found = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
+    let more = CostLine {
+        submissions: before.submissions + 1,
+        cost_usd_micros: before.cost_usd_micros + 500,
+        paid_ucr: before.paid_ucr + 4_000_000,
+        ..before
+    };
+    assert_eq!(found.expect("costs")["image-to-video"], more);
+    assert_sound(&store).await;
 }

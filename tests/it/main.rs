@@ -56,6 +56,7 @@ mod providers_doc;
 mod queues;
 mod readme;
 mod rebuild;
+mod rebuild_jobs;
 mod review;
 mod routes;
 mod script_faults;

@@ -65,7 +65,7 @@ const NO_SCENARIOS: [&str; 46] = [
 ];
 
 /// Tests that go the same few ways thousands of times, take the time, or are about the server's own words.
-const NOT_THESE: [&str; 14] = [
+const NOT_THESE: [&str; 15] = [
     "costs::promise_06_the_ledger_holds_every_submission_exactly_once_whatever_is_said_again",
     "durability::promise_10_what_a_replica_has_confirmed_survives_the_loss_of_the_master",
     "durability::what_is_paid_is_on_the_disk_where_the_server_can_say_so",
@@ -76,6 +76,7 @@ const NOT_THESE: [&str; 14] = [
     "money_statement::promise_01_statements_add_up_to_the_difference_of_the_balances",
     "queues::a_long_backlog_does_not_make_the_listing_slow",
     "queues::a_queue_that_goes_on_wakes_waiting_workers_at_once",
+    "rebuild_jobs::a_job_that_is_sent_again_after_a_rebuild_is_not_charged_twice",
     "store_many::more_items_than_a_call_takes_all_get_their_answer",
     "store_submit::promise_01_a_thousand_jobs_race_for_credit_for_a_hundred",
     "webhooks_store::a_dead_endpoint_with_ten_thousand_endings_does_not_fill_the_store",

@@ -49,7 +49,7 @@ pub struct Archive {
     client: Mutex<Option<Arc<Client>>>,
 }
 
-const JOB: &str =
+pub(super) const JOB: &str =
     "job, account, tool, state, class, hold_ucr, held_at_ms, ended_at_ms, captured_ucr,
     absorbed_ucr, refunded_ucr, record, house";
 
@@ -196,7 +196,7 @@ fn body(text: &str) -> Result<JournalBody, Error> {
 
 /// A row as a job. What was booked later than its record was taken is in the row's own columns, and they
 /// are all that is known where there is no record.
-fn kept(row: &Row, by_end: bool) -> Option<Kept> {
+pub(super) fn kept(row: &Row, by_end: bool) -> Option<Kept> {
     let job = JobId::try_from(row.get::<_, String>("job")).ok()?;
     let text = row.get::<_, Option<&str>>("record").unwrap_or_default();
     let mut record: JobRecord = serde_json::from_str(text).unwrap_or_default();

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use tokio_postgres::{Client, Row};
 
 use super::Error;
+use super::archive::{JOB, kept};
 use super::batch::Terms;
 use super::rows::unsigned;
-use crate::domain::ids::AccountId;
-use crate::store::{KnownAccount, LostHold};
+use crate::domain::ids::{AccountId, JobId};
+use crate::store::{JobRecord, KnownAccount, LostHold};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -189,6 +190,31 @@ pub(super) async fn jobs(
         jobs.insert(job.hold.job.clone(), job);
     }
     Ok(jobs)
+}
+
+/// The next jobs of a partition that have ended, behind a time and a job, the earliest first, and where they
+/// end. Those without a record are left out: nobody knows the key under which they were sent.
+pub(super) async fn ended(
+    client: &Client,
+    partition: u16,
+    after: &(i64, String),
+    limit: i64,
+) -> Result<(Vec<(JobId, JobRecord)>, Option<(i64, String)>), Error> {
+    let sql = format!(
+        "select {JOB} from jobs where partition = $1 and state <> 'open' and record is not null
+          and (ended_at_ms, job collate \"C\") > ($2, $3)
+        order by ended_at_ms, job collate \"C\" limit $4"
+    );
+    let (ended_ms, job) = after;
+    let number = i32::from(partition);
+    let rows = client
+        .query(&sql, &[&number, ended_ms, job, &limit])
+        .await?;
+    let last = rows
+        .last()
+        .map(|row| (row.get("ended_at_ms"), row.get("job")));
+    let found = rows.iter().filter_map(|row| kept(row, true));
+    Ok((found.map(|kept| (kept.job, kept.record)).collect(), last))
 }
 
 /// The sums of all postings of a partition, by book.

@@ -8,13 +8,16 @@ use tokio_postgres::Client;
 
 use super::plan::{Plan, Work};
 use super::projector::LOCK_CLASS;
-use super::{Error, connect, known_to, plan};
-use crate::store::{Begun, FreezeAct, Restored, Scope, Store};
+use super::rows::signed;
+use super::{Error, connect, known_to, plan, read};
+use crate::store::{Begun, FreezeAct, Restoration, Restored, Scope, Store};
 
 /// How often, and after which pauses, the lock of a partition is asked for: a projector that meets the
 /// difference lets go of it.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(500);
+/// Ended jobs read at a time.
+const ENDED: i64 = 200;
 
 /// A store and its history, about to become one again.
 pub struct Rebuild {
@@ -103,11 +106,29 @@ impl Rebuild {
             }
         }
         restoration.jobs(&work.jobs).await?;
+        let back = self.bring_ended(partition, &restoration).await?;
+        tracing::info!(partition, jobs = back, "{back} ended jobs are back");
         for hold in &work.lost {
             self.step(partition, restoration.lost(hold).await?)?;
         }
         self.step(partition, restoration.finish(reason, actor).await?)?;
         Ok(plan)
+    }
+
+    /// Brings back the jobs that have ended and that a store would still have: whoever sends one of them
+    /// again, with its key, is answered with it and is not charged twice.
+    async fn bring_ended(&self, partition: u16, restoration: &Restoration) -> Result<u64, Error> {
+        let now_ms = self.store.server_ms().await?;
+        let since_ms = now_ms.saturating_sub(self.store.options().retention_ms);
+        let (mut after, mut back) = ((signed(since_ms), String::new()), 0);
+        loop {
+            let (jobs, last) = read::ended(&self.client, partition, &after, ENDED).await?;
+            back += restoration.ended(&jobs).await?;
+            match last {
+                Some(last) => after = last,
+                None => return Ok(back),
+            }
+        }
     }
 
     fn step(&self, partition: u16, restored: Restored) -> Result<(), Error> {
