@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use meterline::client::{Error, Events, Happened};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use wiremock::matchers::{header, header_exists, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -132,6 +134,40 @@ async fn a_stream_that_breaks_before_its_first_event_goes_on_where_it_began() {
         panic!("it goes on");
     };
     assert_eq!(id, "2-0");
+}
+
+#[tokio::test]
+async fn each_break_of_a_quiet_stream_has_a_patience_of_its_own() {
+    let patience = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let mut last = String::new();
+        for n in 0..4 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = [0; 2048];
+            let length = stream.read(&mut asked).await.expect("a request");
+            last = String::from_utf8_lossy(&asked[..length]).into_owned();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: alive\n\n";
+            let word = if n < 3 {
+                String::new()
+            } else {
+                event("8-0", "queued")
+            };
+            let sent = stream.write_all((head.to_owned() + &word).as_bytes()).await;
+            sent.expect("sent");
+            // The connection stands for longer than the patience, and breaks.
+            tokio::time::sleep(patience + Duration::from_millis(50)).await;
+        }
+        last
+    });
+    let mut events = at(&url, "mlk_a", patience).follow_account("acme", Some("7-0"));
+    let Some(Happened::Event { id, .. }) = next(&mut events).await else {
+        panic!("it goes on");
+    };
+    assert_eq!(id, "8-0");
+    let last = server.await.expect("served").to_lowercase();
+    assert!(last.contains("last-event-id: 7-0"), "{last}");
 }
 
 #[tokio::test]
