@@ -8,9 +8,9 @@ use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::call::{Call, said};
+use super::call::{Call, said, spacing};
 use super::sse::{Frame, Parser};
-use super::{Client, Error, SPACING};
+use super::{Client, Error};
 use crate::domain::job::State;
 use crate::wire::Event;
 
@@ -49,6 +49,8 @@ pub struct Events {
     patient_until: Option<Instant>,
     /// Since when the connection stands.
     stands_since: Option<Instant>,
+    /// For how long the server asked to be left alone.
+    asked: Option<Duration>,
 }
 
 impl Client {
@@ -76,6 +78,7 @@ impl Client {
             breaks: 0,
             patient_until: None,
             stands_since: None,
+            asked: None,
         }
     }
 }
@@ -160,10 +163,9 @@ impl Events {
             // A call with the same words, read as a problem and repeated where that helps.
             _ => {
                 let call = Call::get(self.url.clone());
-                return Err(match self.client.refusal(response, &call).await {
-                    Some(error) => error,
-                    None => Error::Unreachable("the server has no place now".to_owned()),
-                });
+                self.asked = self.client.refusal(response, &call).await?;
+                let full = "the server has no place now".to_owned();
+                return Err(Error::Unreachable(full));
             }
         }
         Ok(response)
@@ -184,7 +186,7 @@ impl Events {
             .patient_until
             .get_or_insert_with(|| Instant::now() + patience);
         self.breaks += 1;
-        let delay = Duration::from_millis(SPACING.delay_ms(self.breaks, rand::random()));
+        let delay = spacing(self.breaks, self.asked.take());
         if Instant::now() + delay >= until {
             return Err(error);
         }

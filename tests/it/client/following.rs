@@ -1,6 +1,6 @@
 //! Streams of events: to a job's end, on after a break, and over a gap.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meterline::client::{Error, Events, Happened};
 use serde_json::json;
@@ -168,6 +168,37 @@ async fn each_break_of_a_quiet_stream_has_a_patience_of_its_own() {
     assert_eq!(id, "8-0");
     let last = server.await.expect("served").to_lowercase();
     assert!(last.contains("last-event-id: 7-0"), "{last}");
+}
+
+#[tokio::test]
+async fn a_stream_for_which_there_is_no_place_comes_again_when_the_server_asks_it_to() {
+    let server = MockServer::start().await;
+    let full = ResponseTemplate::new(503).insert_header("retry-after", "1");
+    let problem = json!({"type": "/problems/overloaded", "title": "full", "status": 503});
+    let full = full.set_body_raw(problem.to_string(), "application/problem+json");
+    let times = 2;
+    let follow = || Mock::given(method("GET"));
+    follow()
+        .respond_with(full)
+        .up_to_n_times(times)
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    follow()
+        .respond_with(stream(event("1-0", "queued")))
+        .mount(&server)
+        .await;
+    let began = Instant::now();
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(60));
+    let happened = next(&mut client.follow_account("acme", None)).await;
+    assert!(matches!(happened, Some(Happened::Event { .. })));
+    let waited = began.elapsed();
+    // Each time as long as was asked, and up to as long again.
+    let asked = Duration::from_secs(times);
+    assert!(
+        (asked..asked * 2 + Duration::from_secs(5)).contains(&waited),
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
