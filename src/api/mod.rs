@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod problem;
 mod refusals;
+mod repeats;
 mod routes;
 mod text;
 
@@ -185,7 +186,10 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         settings,
         stop,
     });
-    let keyed = router.route_layer(from_fn_with_state(Arc::clone(&house), gate::check_key));
+    let once = from_fn_with_state(Arc::clone(&house), repeats::once);
+    let keyed = router
+        .route_layer(once)
+        .route_layer(from_fn_with_state(Arc::clone(&house), gate::check_key));
     let worked = keyed
         .method_not_allowed_fallback(|| async {
             let detail = "the header Allow names the methods that there are";

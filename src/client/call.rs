@@ -242,6 +242,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, bytes: &[u8], call: &Call) -
         };
     };
     let is_unknown = problem.word() == "unknown_outcome";
+    let is_under_way = problem.word() == "request_under_way";
     let error = if is_unknown {
         Error::Unknown {
             message: problem.title,
@@ -259,6 +260,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, bytes: &[u8], call: &Call) -
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             Some(asked_s.map(Duration::from_secs))
         }
+        _ if is_under_way => Some(asked_s.map(Duration::from_secs)),
         _ => None,
     };
     Trial { error, again }

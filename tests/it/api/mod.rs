@@ -11,6 +11,7 @@ mod metrics;
 mod money;
 mod outage;
 mod outputs;
+mod repeats;
 mod scopes;
 mod webhooks;
 
