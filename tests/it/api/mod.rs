@@ -1,9 +1,11 @@
 //! The HTTP API over real HTTP, on a server in this process and a store of its own.
 
 mod connections;
+mod crowds;
 mod docs;
 mod events;
 mod forms;
+mod health;
 mod house;
 mod jobs;
 mod keys;
@@ -63,6 +65,16 @@ impl Api {
 
     /// A server on the host where the workers keep outputs in this folder.
     pub(super) async fn beside(store: Store, api: config::Api, outputs: &Path) -> Self {
+        Self::with_worker(store, api, outputs, None).await
+    }
+
+    /// A server in the process of a worker that shows this sign of life.
+    pub(super) async fn with_worker(
+        store: Store,
+        api: config::Api,
+        outputs: &Path,
+        vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
         let loaded = Settings::load(Some(&dev), []).expect("the settings");
@@ -78,7 +90,7 @@ impl Api {
             outputs: KeptOutputs::below(outputs),
             queues: loaded.settings.queues.into_keys().collect(),
             providers: vec!["sim".to_owned()],
-            vital_sign: None,
+            vital_sign,
         })
         .await
         .expect("a server");
