@@ -24,7 +24,7 @@ fn cost(usd_micros: u64) -> SubmissionCost {
 }
 
 /// A failed try and a success of one job, which is refunded in part; and a job that failed.
-async fn live(store: &Store) {
+pub(crate) async fn live(store: &Store) {
     let acme = funded(store, "acme", 100).await;
     let first = accept(store, &job_for(store, &acme, 10)).await;
     let job = claim_one(store, "w1").await;
