@@ -16,6 +16,7 @@ const BATCH: &str = include_str!("lua/lib/batch.lua");
 const ACCOUNT: &str = include_str!("lua/lib/account.lua");
 const CLOCK: &str = include_str!("lua/lib/clock.lua");
 const CREDIT: &str = include_str!("lua/lib/credit.lua");
+const EVENTS: &str = include_str!("lua/lib/events.lua");
 const COSTS: &str = include_str!("lua/lib/costs.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
@@ -27,6 +28,7 @@ const OPENING: &str = include_str!("lua/lib/opening.lua");
 const QUEUE: &str = include_str!("lua/lib/queue.lua");
 const JOB: &str = include_str!("lua/lib/job.lua");
 const ADMISSION: &str = include_str!("lua/lib/admission.lua");
+const READY: &str = include_str!("lua/lib/ready.lua");
 const UPKEEP: &str = include_str!("lua/lib/upkeep.lua");
 
 /// A script of the store, ready to be called by its hash.
@@ -130,6 +132,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "acts" => source("lib/acts", ACTS),
             "clock" => source("lib/clock", CLOCK),
             "credit" => source("lib/credit", CREDIT),
+            "events" => source("lib/events", EVENTS),
             "costs" => source("lib/costs", COSTS),
             "calendar" => source("lib/calendar", CALENDAR),
             "caps" => source("lib/caps", CAPS),
@@ -140,6 +143,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "opening" => source("lib/opening", OPENING),
             "queue" => source("lib/queue", QUEUE),
             "job" => source("lib/job", JOB),
+            "ready" => source("lib/ready", READY),
             "admission" => source("lib/admission", ADMISSION),
             "upkeep" => source("lib/upkeep", UPKEEP),
             _ => source("lib/base", BASE),

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: ends successful jobs: capture, release, acknowledge, journal, next of the lane.
--- uses: base, account, caps, hold, queue, job, batch, hooks, costs
+-- uses: base, events, account, caps, hold, queue, job, batch, hooks, costs
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2.. nine of each job: job, token, captured_ucr, absorbed_ucr, measured_ms or '',
 --      billable_ms or '', flags, result as JSON, what the submission cost (lib/costs.lua) or ''

@@ -1,11 +1,10 @@
--- base: names of keys, the clock, numbers, the journal, events. Part of every script.
+-- base: names of keys, the clock, numbers, the journal. Part of every script.
 -- KEYS[1] is always the partition's meta hash; every other key carries the same hash tag.
 -- ARGV[1] is always '' or, in tests, the time in ms to use instead of the server's clock.
 
 local PREFIX = string.match(KEYS[1], '^(ml:{[^}]*}:)')
 local GROUP = 'workers'
 local GRACE_MS = 86400000
-local EVENTS_MAX, TIMELINE_MAX_BYTES = 10000, 8192
 local AMOUNT_MAX = 9007199254740991
 
 local function key(noun, id) return PREFIX .. noun .. ':' .. id end
@@ -104,17 +103,3 @@ local function journal(part, acct, kind, op, job, postings, extra, queue, jobs, 
 end
 
 local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }
--- Events that a job has once: its timeline has room for them however long the story was.
-local ONCE = { submitted = true, succeeded = true, failed = true, timed_out = true, cancelled = true }
-
--- One line in the partition's bounded event stream and one in the job's own timeline.
-local function event(part, job, account, what, detail)
-  redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
-    'j', job, 'a', account, 'e', what, 'd', detail, 't', part.at)
-  if job == '' then return end -- about an account alone
-  local timeline = key('timeline', job)
-  if ONCE[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
-    redis.call('APPEND', timeline, part.at .. ' ' .. what .. ' ' .. detail .. '\n')
-  end
-  if hook then hook(part, job, account, what, detail) end
-end

@@ -7,21 +7,23 @@
 -- Our fault, not the user's: a slice whose grant expired meanwhile comes back as grace credit.
 local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, [''] = true }
 
--- What most transitions have to know of a job, the fields that submit writes first in front: each look-up in
--- the list walks it from there. nil where there is no such job; what was never written is '' or 0. The values
--- of further fields stand in the second result, from 20 on.
-local function load_job(id, ...)
-  local v = redis.call('HMGET', key('job', id), 'state', 'account', 'queue', 'class', 'hold_ucr', 'slices', 'tool',
-    'max_active', 'stream', 'entry', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
-    'open_submission', 'takeovers', 'counted_in', ...)
-  if not v[1] then return nil end
+-- A job out of its fields: `v` has those that submit writes, `w` from n + 1 on those of a job that a worker had.
+local function job_of(id, v, w, n)
   if hooks_wanted and not HOOKED[v[2]] then HOOKED[v[2]] = redis.call('HGET', key('acct', v[2]), 'hooks') or '' end
   return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
     hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
-    stream = v[9] or '', entry = v[10] or '', token = v[11] or '', worker = v[12] or '',
-    deadline_at = tonumber(v[13]) or 0, cancel_at = tonumber(v[14]) or 0, stage = v[15] or '',
-    submissions = tonumber(v[16]) or 0, open_submission = v[17] or '', takeovers = tonumber(v[18]) or 0,
-    counted_in = v[19] or '' }, v
+    stream = v[9] or '', entry = v[10] or '', counted_in = v[11] or '', token = w[n + 1] or '', worker = w[n + 2] or '',
+    deadline_at = tonumber(w[n + 3]) or 0, cancel_at = tonumber(w[n + 4]) or 0, stage = w[n + 5] or '',
+    submissions = tonumber(w[n + 6]) or 0, open_submission = w[n + 7] or '', takeovers = tonumber(w[n + 8]) or 0 }
+end
+
+-- What most transitions have to know of a job, the fields that submit writes first in front: each look-up in
+-- the list walks it from there. nil where there is no such job; what was never written is '' or 0.
+local function load_job(id)
+  local v = redis.call('HMGET', key('job', id), 'state', 'account', 'queue', 'class', 'hold_ucr', 'slices', 'tool',
+    'max_active', 'stream', 'entry', 'counted_in', 'token', 'worker', 'deadline_at', 'cancel_at', 'stage', 'submissions',
+    'open_submission', 'takeovers')
+  return v[1] and job_of(id, v, v, 11) or nil
 end
 
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
@@ -73,18 +75,18 @@ local function commit_end(part, plan, more_fields)
     redis.call('SREM', key('stops', job.worker), job.id)
   end
   if job.open_submission == '1' and o.state ~= 'succeeded' then write_obligation(part, job, o.state == 'failed' and o.class or o.state) end
-  drop_entry(job)
-  redis.call('ZREM', PREFIX .. 'part:deadlines', job.id)
+  drop_entry(part, job)
+  put_off(part, 'ZREM', PREFIX .. 'part:deadlines', job.id)
   if job.entry == '' then -- with an entry it stands in its stream, and nowhere else
     redis.call('ZREM', PREFIX .. 'part:due', job.id)
     redis.call('ZREM', lane_key(job.account, job.queue), job.id)
   end
   redis.call('SREM', active_key(job.account, job.queue), job.id)
-  redis.call('ZADD', PREFIX .. 'part:finished', part.at, job.id)
+  put_off(part, 'ZADD', PREFIX .. 'part:finished', part.at, job.id)
   if o.state == 'failed' or o.state == 'timed_out' then
-    redis.call('ZADD', PREFIX .. 'part:deadletters', int(part.now), job.id)
+    put_off(part, 'ZADD', PREFIX .. 'part:deadletters', part.at, job.id)
   else
-    redis.call('DEL', key('payload', job.id))
+    put_off(part, 'DEL', nil, key('payload', job.id))
   end
   if job.stage ~= '' then redis.call('HDEL', key('work', job.id), 'intent', 'handle') end
   commit_admit(plan.admit)
