@@ -59,13 +59,11 @@ local function start(stream, entry, id)
   end
   local takes = int(more.takes + 1)
   local token = takes .. '-' .. ARGV[4]
-  local deadline = job.deadline_at
-  if deadline == 0 then
-    deadline = part.now + more.deadline_ms
-    put_off(part, 'ZADD', PREFIX .. 'part:deadlines', int(deadline), id)
-  end
+  local deadline = job.deadline_at > 0 and job.deadline_at or part.now + more.deadline_ms
+  local deadline_text = int(deadline)
+  if job.deadline_at == 0 then put_off(part, 'ZADD', PREFIX .. 'part:deadlines', deadline_text, id) end
   redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', takes, 'worker', worker,
-    'started_at', part.at, 'deadline_at', int(deadline))
+    'started_at', part.at, 'deadline_at', deadline_text)
   if job.takeovers == 0 and job.stream ~= job.queue .. ':resume' then
     waits[job.queue] = waits[job.queue] or {}
     table.insert(waits[job.queue], int(math.max(part.now - more.due_at, 0)))
@@ -74,7 +72,7 @@ local function start(stream, entry, id)
   local work = { false, false, false }
   if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
   return { id, token, job.account, job.tool, job.queue, job.stage, more.tries, int(job.takeovers),
-    int(job.submissions), more.route, int(deadline - part.now), int(job.hold_ucr), more.rule, more.asked_ms, more.asked_outputs,
+    int(job.submissions), more.route, int(deadline - part.now), job.hold_text, more.rule, more.asked_ms, more.asked_outputs,
     key('payload', id), work[1] or '', work[2] or '', work[3] or '' }
 end
 

@@ -43,7 +43,7 @@ local function settle(at)
   if o.state ~= 'succeeded' then return { o.state } end
   book_cost(part, job, o.state, captured_ucr, spent)
   redis.call('HSET', key('work', id), 'artifact', result, 'taken', plan.trail.memo)
-  return { 'settled', captured_ucr, int(plan.released) }
+  return { 'settled', captured_ucr, plan.released_text }
 end
 
 return each_item(part, 2, 9, settle)

@@ -40,7 +40,7 @@ local function submit(at)
     if not same then return { 'key_mismatch', seen } end -- guard: idempotency_fingerprint
     return { 'replayed', seen, before[2], before[3] }
   end
-  local acct = load_account(account)
+  local acct = load_account(account, true)
   if not acct then return { 'unknown_account' } end
   if part.frozen or acct.state == 'frozen' then -- guard: submit_frozen
     return { 'frozen', part.frozen and '*' or account, frozen_reason(part, account) or '' }

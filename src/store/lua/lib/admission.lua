@@ -28,7 +28,8 @@ end
 
 -- Writes the hold and the job: its hash `fields` with what admission adds to them, its payload, its place.
 local function commit_admission(part, acct, r, fields, payload, op)
-  local postings = { { r.house and 'promo' or 'available', -r.need }, { 'held', r.need } }
+  local text = r.ceiling or int(r.need)
+  local postings = { { r.house and 'promo' or 'available', -r.need, '-' .. text }, { 'held', r.need, text } }
   commit_expiry(part, acct)
   local queue_is_known = counts_of(part)[r.queue]
   journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"', r.queue, 1, r.need)
@@ -41,7 +42,7 @@ local function commit_admission(part, acct, r, fields, payload, op)
   end
   -- What claims and settlements read stands in front, `fields` begin with it too.
   redis.call('HSET', key('job', r.job), 'state', r.state, 'account', r.account, 'queue', r.queue, 'class', r.class,
-    'hold_ucr', r.ceiling or int(r.need), 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
+    'hold_ucr', text, 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
     'counted_in', r.counted_in, 'ttl_at', ttl_at, 'due_at', due, unpack(fields))
   put_off(part, 'MSET', nil, key('payload', r.job), payload)
   redis.call('ZADD', key('jobs', r.account), part.at, r.job)

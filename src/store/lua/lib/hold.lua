@@ -34,6 +34,7 @@ end
 
 -- A grant of this kind and expiry, made if there is none: equal ones merge.
 local function grant_for(acct, kind, expires)
+  load_totals(acct)
   for _, grant in pairs(acct.grants) do
     if grant.kind == kind and grant.expires == expires then return grant end
   end
@@ -81,7 +82,7 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
     if taken > 0 then
       local comma, text = taken_from == '' and '' or ';', int(taken)
       taken_from = taken_from .. comma .. id .. '=' .. text
-      memo = memo .. comma .. id .. '|' .. grant.kind .. '|' .. int(grant.expires) .. '|' .. text
+      memo = memo .. comma .. id .. '|' .. grant.kind .. '|' .. (grant.expires_text or int(grant.expires)) .. '|' .. text
     end
     if pinned > taken then slices[#slices + 1] = { grant = grant, give_back = pinned - taken } end
   end
@@ -106,8 +107,9 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
       lost[#lost + 1] = slices[i].grant.id .. '=' .. int(amount)
     end
   end
-  acct.held, acct.captured, acct.expired = acct.held - held, acct.captured + capture, acct.expired + to_breakage
-  acct.granted = acct.granted - to_house
+  acct.held, acct.captured = acct.held - held, acct.captured + capture
+  if to_breakage + to_house > 0 then load_totals(acct) end
+  if not acct.lean then acct.expired, acct.granted = acct.expired + to_breakage, acct.granted - to_house end
   local postings = { { 'held', -held }, { 'revenue', capture } }
   if held > capture then
     postings[3], postings[4] = { 'available', to_available }, { 'debt', to_debt }

@@ -11,7 +11,7 @@ local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, 
 local function job_of(id, v, w, n)
   if hooks_wanted and not HOOKED[v[2]] then HOOKED[v[2]] = redis.call('HGET', key('acct', v[2]), 'hooks') or '' end
   return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
-    hold_ucr = tonumber(v[5]) or 0, slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
+    hold_ucr = tonumber(v[5]) or 0, hold_text = v[5] or '0', slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
     stream = v[9] or '', entry = v[10] or '', counted_in = v[11] or '', token = w[n + 1] or '', worker = w[n + 2] or '',
     deadline_at = tonumber(w[n + 3]) or 0, cancel_at = tonumber(w[n + 4]) or 0, stage = w[n + 5] or '',
     submissions = tonumber(w[n + 6]) or 0, open_submission = w[n + 7] or '', takeovers = tonumber(w[n + 8]) or 0 }
@@ -29,7 +29,7 @@ end
 -- Everything that ending this job will need, read and touched, the money worked out in memory.
 -- `o`: state, class (failure class or ''), capture (micro-credits kept), absorbed, reason.
 local function plan_end(part, job, o)
-  local acct = load_account(job.account)
+  local acct = load_account(job.account, true)
   expire_due(acct, part.now)
   local postings, released, trail = end_hold(acct, job.slices, o.capture, not USERS_OWN[o.class], part.now)
   uncount(acct, job.counted_in, released)
@@ -39,7 +39,7 @@ local function plan_end(part, job, o)
   end
   local active = active_key(job.account, job.queue)
   local freed = job.entry ~= '' and 1 or redis.call('SISMEMBER', active, job.id) -- with an entry it is active
-  return { job = job, acct = acct, o = o, postings = postings, released = released, trail = trail,
+  return { job = job, acct = acct, o = o, postings = postings, released = released, released_text = int(released), trail = trail,
     admit = plan_admit(job.account, job.queue, active_max(acct, job.queue, job.max_active), freed, job.id) }
 end
 
@@ -59,7 +59,7 @@ local function commit_end(part, plan, more_fields)
   local job, o, acct = plan.job, plan.o, plan.acct
   commit_expiry(part, acct)
   journal(part, acct, o.state == 'succeeded' and 'settle' or 'release', o.class, job.id, plan.postings,
-    ',"hold_ucr":' .. int(job.hold_ucr) .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
+    ',"hold_ucr":' .. job.hold_text .. ',"state":"' .. o.state .. '","tool":' .. cjson.encode(job.tool)
     .. ',"taken":"' .. plan.trail.taken .. '","lost":"' .. plan.trail.lost .. '"', job.queue, -1, -job.hold_ucr)
   commit_account(acct)
   local row = more_fields
@@ -67,7 +67,7 @@ local function commit_end(part, plan, more_fields)
   if job.stage ~= '' then row[#row + 1], row[#row + 2] = 'stage', '' end
   if job.submissions > 0 then row[#row + 1], row[#row + 2] = 'open_submission', '' end
   redis.call('HSET', key('job', job.id), 'state', o.state, 'fail_class', o.class, 'captured_ucr', int(o.capture),
-    'released_ucr', int(plan.released), 'finished_at', part.at, unpack(row))
+    'released_ucr', plan.released_text, 'finished_at', part.at, unpack(row))
   if job.worker ~= '' and o.by ~= 'worker' then
     redis.call('SADD', key('stops', job.worker), job.id)
     redis.call('XADD', PREFIX .. 'part:control', 'MAXLEN', '~', 1000, '*', 'w', job.worker)
