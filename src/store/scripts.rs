@@ -21,6 +21,7 @@ const COSTS: &str = include_str!("lua/lib/costs.lua");
 const CALENDAR: &str = include_str!("lua/lib/calendar.lua");
 const CAPS: &str = include_str!("lua/lib/caps.lua");
 const OPERATION: &str = include_str!("lua/lib/operation.lua");
+const EXPIRY: &str = include_str!("lua/lib/expiry.lua");
 const FROZEN: &str = include_str!("lua/lib/frozen.lua");
 const HOOKS: &str = include_str!("lua/lib/hooks.lua");
 const HOLD: &str = include_str!("lua/lib/hold.lua");
@@ -137,6 +138,7 @@ fn assemble(body: &str, flags: Option<&str>) -> String {
             "calendar" => source("lib/calendar", CALENDAR),
             "caps" => source("lib/caps", CAPS),
             "operation" => source("lib/operation", OPERATION),
+            "expiry" => source("lib/expiry", EXPIRY),
             "frozen" => source("lib/frozen", FROZEN),
             "hold" => source("lib/hold", HOLD),
             "hooks" => source("lib/hooks", HOOKS),

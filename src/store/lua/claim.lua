@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
--- uses: base, events, account, caps, hold, queue, job, ready, acts, frozen, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, ready, acts, frozen, hooks
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- fail: tries that did not succeed: again later with the same hold, or the end with a full release.
--- uses: base, events, account, caps, hold, queue, job, batch, hooks, costs
+-- uses: base, events, account, expiry, caps, hold, queue, job, batch, hooks, costs
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2.. ten of each job: job, token, again | end, class, what to tell the user, delay_ms,
 --      tries spent from now on, route from now on, '1' = the submission has its verdict, what it cost

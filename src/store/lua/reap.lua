@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: declares lapsed workers dead and gives their jobs to others.
--- uses: base, events, account, caps, hold, queue, job, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4 part:queues  5 part:reaping  6 part:gone
 -- ARGV 1 time or ''  2 lease_ms  3 takeovers at most  4 entries at most
 --      5 '' = all lapsed workers, or one worker that hands back what it does not run  6.. what it runs

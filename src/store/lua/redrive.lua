@@ -1,6 +1,6 @@
 #!lua
 -- redrive: takes a dead letter away and submits its job anew, both or neither, once.
--- uses: base, events, account, calendar, caps, hold, queue, admission, acts, frozen, hooks
+-- uses: base, events, account, expiry, calendar, caps, hold, queue, admission, acts, frozen, hooks
 -- KEYS 1 part:meta  2 job (the dead one)  3 its payload  4 job (the new one)  5 its payload
 --      6 part:deadletters  7 part:finished  8 part:deadlines  9 part:journal  10 part:events  11 part:acts
 -- ARGV 1 time or ''  2 the dead job  3 the new job  4 account | house: who pays  5 queue_ttl_ms

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- restore: brings a frozen partition back to what its history says, step by step.
--- uses: base, events, account, calendar, caps, hold, queue, acts, frozen, opening
+-- uses: base, events, account, expiry, calendar, caps, hold, queue, acts, frozen, opening
 -- KEYS 1 part:meta  2 part:restoring  3 part:journal  4 part:trimmed  5 part:accounts
 -- ARGV 1 time or ''  2 step  3 restoration id  4.. by step:
 --      begin: epoch, sequence, hash, reason, actor, then a book and the sum of its postings, in turn

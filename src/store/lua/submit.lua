@@ -1,6 +1,6 @@
 #!lua
 -- submit: holds the ceilings of jobs and queues them: each job both or neither, whatever the others get.
--- uses: base, events, account, calendar, caps, hold, queue, acts, frozen, admission, batch, hooks
+-- uses: base, events, account, expiry, calendar, caps, hold, queue, acts, frozen, admission, batch, hooks
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2 queue_ttl_ms  3 max_active (default)  4 open jobs at most (this partition)
 --      5 lane at most  6.. seventeen of each job: account, job, fingerprint, ceiling_ucr, tool, queue, class,

@@ -8,6 +8,9 @@
 
 local TOTALS = { 'available', 'held', 'debt', 'granted', 'captured', 'expired', 'refunded', 'adjusted' }
 
+-- What most accounts have not; a table of up to sixteen fields is cheap to make.
+local ORDINARY = { __index = { max_active = 0, limits = '', caps = '', alert = '', expired_now = 0, now = 0 } }
+
 -- Totals that only grants, corrections and expiry change.
 local function load_totals(acct)
   if not acct.lean then return end
@@ -27,10 +30,13 @@ local function load_account(id, lean)
   HOOKED[id] = v[12] or ''
   local was = { available = tonumber(v[3]), held = tonumber(v[4]), debt = tonumber(v[5]), captured = tonumber(v[6]) }
   local grants = {}
-  local acct = { id = id, state = v[1], seq = tonumber(v[2] or '0'), was = was, available = was.available or 0,
-    held = was.held or 0, debt = was.debt or 0, captured = was.captured or 0, spent = v[7] or '',
-    max_active = tonumber(v[8] or '0'), limits = v[9] or '', caps = v[10] or '', alert = v[11] or '',
-    grants = grants, changed = {}, expired_now = 0, now = 0, lean = true }
+  local acct = setmetatable({ id = id, state = v[1], seq = tonumber(v[2] or '0'), was = was, available = was.available or 0,
+    held = was.held or 0, debt = was.debt or 0, captured = was.captured or 0, spent = v[7] or '', grants = grants,
+    changed = {}, lean = true }, ORDINARY)
+  if v[8] and v[8] ~= '0' then acct.max_active = tonumber(v[8]) end
+  if v[9] then acct.limits = v[9] end
+  if v[10] then acct.caps = v[10] end
+  if v[11] then acct.alert = v[11] end
   if not lean then load_totals(acct) end
   local rows = redis.call('HGETALL', key('grants', id))
   for i = 1, #rows, 2 do
@@ -41,38 +47,12 @@ local function load_account(id, lean)
   return acct
 end
 
-local function is_due(grant, now) return grant.expires > 0 and grant.expires <= now end
-
--- Takes what has expired out of the balance. Pinned slices stay: they belong to a hold.
--- Nothing is written; the caller books `expired_now` with commit_expiry.
-local function expire_due(acct, now)
-  local total, lost = 0, nil
-  for id, grant in pairs(acct.grants) do
-    if grant.remaining > 0 and is_due(grant, now) then
-      load_totals(acct)
-      total, lost = total + grant.remaining, lost or {}
-      lost[#lost + 1] = id .. '=' .. int(grant.remaining)
-      grant.remaining = 0
-      acct.changed[id] = true
-    end
-  end
-  if lost then acct.available, acct.expired = acct.available - total, acct.expired + total end
-  acct.now, acct.expired_now, acct.lost_now = now, total, lost
-end
-
 -- How many jobs of the account may be active in a queue: its number for that queue, else its own, else
 -- `default`.
 local function active_max(acct, queue, default)
   local limit = acct.limits ~= '' and string.match(';' .. acct.limits, ';' .. string.gsub(queue, '%-', '%%-') .. '=(%d+)')
   if limit then return tonumber(limit) end
   return acct.max_active > 0 and acct.max_active or default
-end
-
-local function commit_expiry(part, acct)
-  if acct.expired_now and acct.expired_now > 0 then
-    journal(part, acct, 'expire', '', '', { { 'available', -acct.expired_now }, { 'breakage', acct.expired_now } },
-      ',"lost":"' .. table.concat(acct.lost_now, ';') .. '"')
-  end
 end
 
 -- One event when what is available falls below the account's threshold, and no other until it was above.
@@ -96,10 +76,11 @@ local function commit_account(acct)
   if acct.spent_changed then row[#row + 1], row[#row + 2] = 'spent', acct.spent end
   note_low(acct, row)
   redis.call('HSET', key('acct', acct.id), unpack(row))
-  local set, gone = {}, {}
+  local set, gone = { 'HSET', key('grants', acct.id) }, nil
   for id in pairs(acct.changed) do
     local g = acct.grants[id]
     if g.remaining == 0 and g.pinned == 0 then
+      gone = gone or { 'HDEL', set[2] }
       gone[#gone + 1] = id
       acct.grants[id] = nil
     else
@@ -107,11 +88,11 @@ local function commit_account(acct)
       set[#set + 1] = g.row or grant_row(g)
     end
   end
-  if #set > 0 then redis.call('HSET', key('grants', acct.id), unpack(set)) end
-  if #gone > 0 then redis.call('HDEL', key('grants', acct.id), unpack(gone)) end
+  if set[3] then redis.call(unpack(set)) end
+  if gone then redis.call(unpack(gone)) end
   local next_ms = math.huge
   for _, g in pairs(acct.grants) do
-    if g.expires > 0 and g.remaining > 0 then next_ms = math.min(next_ms, g.expires) end
+    if g.expires > 0 and g.remaining > 0 and g.expires < next_ms then next_ms = g.expires end
   end
   if next_ms < math.huge then redis.call('ZADD', PREFIX .. 'part:expiries', int(next_ms), acct.id) end
   return next_ms < math.huge

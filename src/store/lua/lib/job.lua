@@ -7,14 +7,27 @@
 -- Our fault, not the user's: a slice whose grant expired meanwhile comes back as grace credit.
 local USERS_OWN = { user_input = true, content_policy = true, cancelled = true, [''] = true }
 
+-- What a job is that was never told otherwise. A table of up to sixteen fields is cheap to make: what is seldom
+-- there stands here, once for all jobs of a call.
+local UNTOLD = { __index = { account = '', queue = '', class = '', hold_text = '0', slices = '', tool = '', stream = '',
+  entry = '', counted_in = '', token = '', worker = '', deadline_at = 0, cancel_at = 0, stage = '', submissions = 0,
+  open_submission = '', takeovers = 0 } }
+
 -- A job out of its fields: `v` has those that submit writes, `w` from n + 1 on those of a job that a worker had.
 local function job_of(id, v, w, n)
   if hooks_wanted and not HOOKED[v[2]] then HOOKED[v[2]] = redis.call('HGET', key('acct', v[2]), 'hooks') or '' end
-  return { id = id, state = v[1], account = v[2] or '', queue = v[3] or '', class = v[4] or '',
-    hold_ucr = tonumber(v[5]) or 0, hold_text = v[5] or '0', slices = v[6] or '', tool = v[7] or '', max_active = tonumber(v[8]) or 0,
-    stream = v[9] or '', entry = v[10] or '', counted_in = v[11] or '', token = w[n + 1] or '', worker = w[n + 2] or '',
-    deadline_at = tonumber(w[n + 3]) or 0, cancel_at = tonumber(w[n + 4]) or 0, stage = w[n + 5] or '',
-    submissions = tonumber(w[n + 6]) or 0, open_submission = w[n + 7] or '', takeovers = tonumber(w[n + 8]) or 0 }
+  local job = setmetatable({ id = id, state = v[1], account = v[2] or nil, queue = v[3] or nil, class = v[4] or nil,
+    hold_ucr = tonumber(v[5]) or 0, hold_text = v[5] or nil, slices = v[6] or nil, tool = v[7] or nil,
+    max_active = tonumber(v[8]) or 0, stream = v[9] or nil, entry = v[10] or nil, counted_in = v[11] or nil }, UNTOLD)
+  if w[n + 1] then job.token = w[n + 1] end
+  if w[n + 2] then job.worker = w[n + 2] end
+  if w[n + 3] then job.deadline_at = tonumber(w[n + 3]) end
+  if w[n + 4] then job.cancel_at = tonumber(w[n + 4]) end
+  if w[n + 5] then job.stage = w[n + 5] end
+  if w[n + 6] then job.submissions = tonumber(w[n + 6]) end
+  if w[n + 7] then job.open_submission = w[n + 7] end
+  if w[n + 8] then job.takeovers = tonumber(w[n + 8]) end
+  return job
 end
 
 -- What most transitions have to know of a job, the fields that submit writes first in front: each look-up in

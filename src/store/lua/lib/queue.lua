@@ -56,11 +56,13 @@ local function limit_now(account, queue, default)
   return active_max({ max_active = tonumber(v[1] or '0'), limits = v[2] or '' }, queue, default)
 end
 
+local NOBODY = { jobs = {} }
+
 -- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
 -- that ends. Only reads, and touches every key that commit_admit will write.
 local function plan_admit(account, queue, max_active, freed, leaving)
+  if lane_length(account, queue) == 0 then return NOBODY end
   local plan = { account = account, queue = queue, jobs = {} }
-  if lane_length(account, queue) == 0 then return plan end
   local active = redis.call('SCARD', active_key(account, queue)) - freed
   local room = math.min(max_active - active, 100)
   if room <= 0 then return plan end
