@@ -3,6 +3,7 @@
 //!
 //! The doors add what is theirs: a status or an exit code, and words about their own flags or headers.
 
+pub mod costs;
 pub mod dead;
 pub mod endpoints;
 pub mod look;

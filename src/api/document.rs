@@ -1,9 +1,9 @@
 //! The OpenAPI document: made from the handlers, and the one place that says which scopes a route needs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 
@@ -11,6 +11,7 @@ use crate::store::KeyScope;
 
 /// Name of the security scheme in the document.
 const KEY: &str = "key";
+const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -48,11 +49,14 @@ pub(super) struct Document {
     /// As it is served.
     pub(super) text: String,
     scopes: HashMap<(Method, String), Vec<KeyScope>>,
+    /// Paths whose POST has no idempotency key of its own in the books: its answer is kept instead.
+    kept: HashSet<String>,
 }
 
 impl Document {
     pub(super) fn of(document: &utoipa::openapi::OpenApi) -> Self {
         let mut value = serde_json::to_value(document).unwrap_or_default();
+        let kept = keep_answers(&mut value);
         complete(&mut value);
         let mut scopes = HashMap::new();
         for (path, item) in value["paths"].as_object().into_iter().flatten() {
@@ -64,7 +68,12 @@ impl Document {
         }
         let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
         text.push('\n');
-        Self { text, scopes }
+        Self { text, scopes, kept }
+    }
+
+    /// Whether answers of this path's POST are kept under the idempotency key that was sent.
+    pub(super) fn keeps_answers(&self, path: &str) -> bool {
+        self.kept.contains(path)
     }
 
     /// The scopes of which a caller needs one; none where everybody may call; `None` where the route is
@@ -78,6 +87,33 @@ impl Document {
         let found = self.scopes.get(&(method.clone(), path.to_owned()));
         found.map(Vec::as_slice)
     }
+}
+
+/// Gives each POST that has none the header that makes it happen once. Returns their paths.
+fn keep_answers(document: &mut Value) -> HashSet<String> {
+    let mut kept = HashSet::new();
+    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, item) in paths {
+        let Some(post) = item.get_mut("post").and_then(Value::as_object_mut) else {
+            continue;
+        };
+        let parameters = post.entry("parameters").or_insert_with(|| json!([]));
+        let Some(parameters) = parameters.as_array_mut() else {
+            continue;
+        };
+        if parameters.iter().any(|one| one["name"] == IDEMPOTENCY_KEY) {
+            continue;
+        }
+        parameters.push(json!({
+            "name": IDEMPOTENCY_KEY,
+            "in": "header",
+            "required": false,
+            "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            "description": "A repeated request with the same key gets the first one's answer, for a day",
+        }));
+        kept.insert(path.clone());
+    }
+    kept
 }
 
 /// What is the same of every operation: with a key, it can find the server or its store in trouble; what
@@ -154,7 +190,6 @@ fn scopes_of(operation: &Value) -> Vec<KeyScope> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_route_that_says_nothing_is_for_admins() {

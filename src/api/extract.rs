@@ -17,7 +17,7 @@ use crate::domain::ids::{AccountId, IdempotencyKey, OperationId};
 use crate::wire::Object;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// A body of JSON. No body at all is an empty object.
 pub(super) struct Body<T>(pub(super) T);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{FeedEvent, Store};
+use crate::store::{EventId, FeedEvent, Store};
 
 /// Events that one who follows may be behind.
 const BUFFER: usize = 64;
@@ -34,9 +34,21 @@ pub(super) enum News {
 #[derive(Default)]
 pub(super) struct Hub {
     followers: Mutex<HashMap<String, broadcast::Sender<News>>>,
+    /// The last event of each partition that followers were told.
+    tips: Mutex<HashMap<u16, EventId>>,
 }
 
 impl Hub {
+    /// The last event of a partition that was told. Whoever follows there and has nothing more to hear has
+    /// heard everything up to it.
+    pub(super) fn tip(&self, partition: u16) -> Option<EventId> {
+        self.tips().get(&partition).copied()
+    }
+
+    fn tips(&self) -> std::sync::MutexGuard<'_, HashMap<u16, EventId>> {
+        self.tips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hears of an account's events from now on.
     pub(super) fn follow(&self, account: &str) -> broadcast::Receiver<News> {
         let mut followers = self.followers();
@@ -53,6 +65,13 @@ impl Hub {
     }
 
     fn tell(&self, event: FeedEvent) {
+        let (partition, id) = (event.partition, event.id);
+        self.tell_followers(event);
+        // Only now: a tip says that everything before it was told.
+        self.tips().insert(partition, id);
+    }
+
+    fn tell_followers(&self, event: FeedEvent) {
         let mut followers = self.followers();
         let account = event.event.account.clone();
         let Some(sender) = followers.get(&account) else {

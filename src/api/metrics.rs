@@ -2,6 +2,7 @@
 //! of them, and every label has few values.
 
 mod audited;
+mod behind;
 mod table;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use axum::http::{Method, StatusCode};
 use crate::store::{FeedEvent, ProviderSpend, QueueView, TooLate};
 
 pub(super) use audited::Audited;
+pub(super) use behind::Behind;
 pub(super) use table::TABLE;
 
 /// Upper ends of the buckets of request durations, seconds.
@@ -49,6 +51,8 @@ pub(super) struct Seen {
     pub(super) workers: usize,
     pub(super) frozen: usize,
     pub(super) audited: Audited,
+    /// How far Postgres is behind; `None` where it is off.
+    pub(super) behind: Option<Behind>,
     /// How often workers were too late, in all partitions.
     pub(super) too_late: TooLate,
     /// Providers with booked costs; at most [`PROVIDERS_MAX`] are shown.
@@ -166,6 +170,15 @@ impl Metrics {
                 let age = seen.audited.age;
                 age.into_iter().for_each(|age| one("", age.as_secs_f64()));
             }
+            "meterline_history_up" => behind(name, seen, |it| f64::from(u8::from(it.up)), text),
+            "meterline_history_entries_behind" => behind(name, seen, |it| whole(it.entries), text),
+            "meterline_history_partitions_behind" => {
+                behind(name, seen, |it| whole(it.partitions), text);
+            }
+            "meterline_history_seconds_behind" => {
+                behind(name, seen, |it| it.waited.as_secs_f64(), text);
+            }
+            "meterline_history_broken" => behind(name, seen, |it| whole(it.broken), text),
             "meterline_books_sound" => {
                 for (partition, sound) in &seen.audited.sound {
                     let labels = format!("{{partition=\"{partition}\"}}");
@@ -187,6 +200,15 @@ impl Metrics {
 #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only doubles")]
 fn whole(n: u64) -> f64 {
     n as f64
+}
+
+/// What is known of the history: while it is away, that it is.
+fn behind(name: &str, seen: &Seen, value: fn(&Behind) -> f64, text: &mut String) {
+    let known = seen.behind.as_ref();
+    let known = known.filter(|it| it.up || name == "meterline_history_up");
+    if let Some(it) = known {
+        let _ = writeln!(text, "{name} {}", value(it));
+    }
 }
 
 /// A sample for each provider.
@@ -269,6 +291,7 @@ mod tests {
                 ..QueueView::default()
             }],
             audited,
+            behind: Some(Behind::of(Some(Ok(Vec::new())))),
             spend: vec![ProviderSpend {
                 provider: "sim".to_owned(),
                 submissions: 2,

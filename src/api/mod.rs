@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod problem;
 mod refusals;
+mod repeats;
 mod routes;
 mod text;
 
@@ -73,6 +74,8 @@ pub struct Options {
     pub providers: Vec<String>,
     /// Whether the worker in this process works; `None` where there is none.
     pub vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    /// What a credit is worth, USD micros; 0 = nobody says.
+    pub credit_usd_micros: u64,
 }
 
 /// What every handler works with.
@@ -88,6 +91,7 @@ struct House {
     queues: Vec<String>,
     providers: Vec<String>,
     vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    credit_usd_micros: u64,
     document: Document,
     hub: Hub,
     metrics: Metrics,
@@ -181,11 +185,15 @@ fn build(options: Options, stop: CancellationToken) -> (Arc<House>, Router) {
         outputs: options.outputs,
         queues: options.queues,
         providers: options.providers,
+        credit_usd_micros: options.credit_usd_micros,
         vital_sign: options.vital_sign,
         settings,
         stop,
     });
-    let keyed = router.route_layer(from_fn_with_state(Arc::clone(&house), gate::check_key));
+    let once = from_fn_with_state(Arc::clone(&house), repeats::once);
+    let keyed = router
+        .route_layer(once)
+        .route_layer(from_fn_with_state(Arc::clone(&house), gate::check_key));
     let worked = keyed
         .method_not_allowed_fallback(|| async {
             let detail = "the header Allow names the methods that there are";

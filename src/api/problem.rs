@@ -192,7 +192,10 @@ kinds! {
         "Somebody has cleared it already; GET /v1/freezes lists what stands still.";
     /// The idempotency key was used for something else.
     KeyMismatch = "key_mismatch", CONFLICT, "The idempotency key was used for another request",
-        "Send a new key for a new request; `job` is what the key stands for.";
+        "Send a new key for a new request; `job` is what the key stands for, where it is a job.";
+    /// The same request, under the same key, has no answer yet.
+    RequestUnderWay = "request_under_way", CONFLICT, "The same request is under way",
+        "Repeat after `Retry-After` seconds: then its answer is there.";
     /// The operation id was used for something else.
     OperationMismatch = "operation_mismatch", CONFLICT, "The idempotency key was used for another operation",
         "Send a new key for a new operation; `amount_ucr` is what this one moved.";

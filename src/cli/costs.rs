@@ -1,16 +1,14 @@
 //! `costs`: what providers' work cost, beside what was paid for it.
 
-use std::collections::BTreeMap;
-
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::Call;
 use super::failure::{Exit, Failure, Kind};
 use super::output::{credits, rows, table};
-use crate::ledger::postgres::costs_in_history;
-use crate::ledger::{CostLine, CostsBy, costs_in_store};
+use crate::desk::costs::{Asked, Error, costs};
+use crate::ledger::CostsBy;
+use crate::wire::{Costs, CostsLine};
 
 /// Show what providers' work cost, what of it was for nothing, and what was paid for the rest
 ///
@@ -40,17 +38,6 @@ enum ByArg {
     Day,
 }
 
-impl ByArg {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Provider => "provider",
-            Self::Route => "route",
-            Self::Tool => "tool",
-            Self::Day => "day",
-        }
-    }
-}
-
 impl From<ByArg> for CostsBy {
     fn from(by: ByArg) -> Self {
         match by {
@@ -67,127 +54,94 @@ fn date(text: &str) -> Result<Date, String> {
         .map_err(|_| "write a day such as 2026-11-30".to_owned())
 }
 
-/// What is shown, and where it is from.
-struct Found {
-    by: ByArg,
-    from: Date,
-    to: Date,
-    in_history: bool,
-    lines: BTreeMap<String, CostLine>,
-    total: CostLine,
-    credit_usd_micros: u64,
-}
-
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let house = call.house()?;
-    let store = house.store().await?;
-    let now = i64::try_from(store.server_ms().await?).ok();
-    let now = now.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    let today = now.unwrap_or_default().to_zoned(TimeZone::UTC).date();
-    let (from, to) = (
-        args.from.unwrap_or_else(|| today.first_of_month()),
-        args.to.unwrap_or(today),
-    );
-    let stretch = (
-        starts(from)?,
-        starts(to.saturating_add(jiff::Span::new().days(1)))?,
-    );
-    if stretch.0 >= stretch.1 {
-        let message = format!("--from {from} is after --to {to}");
-        return Err(Failure::new(Kind::Usage, message));
-    }
-    let history = house.settings().postgres.address();
-    let lines = match history {
-        Some(url) => costs_in_history(url, args.by.into(), stretch).await?,
-        None => costs_in_store(&store, args.by.into(), stretch).await?,
+    let by = CostsBy::from(args.by);
+    let found = match call.server()? {
+        Some(server) => {
+            let [from, to] = [args.from, args.to].map(|day| day.map(|day| day.to_string()));
+            let asked = server
+                .client
+                .costs(by.as_str(), from.as_deref(), to.as_deref());
+            asked.await?
+        }
+        None => {
+            let house = call.house()?;
+            let store = house.store().await?;
+            let asked = Asked {
+                by,
+                from: args.from,
+                to: args.to,
+            };
+            let credit = house.settings().costs.credit_usd_micros;
+            costs(&store, &house.history(&store), asked, credit).await?
+        }
     };
-    let mut total = CostLine::default();
-    for line in lines.values() {
-        total.plus(*line);
-    }
-    let found = Found {
-        by: args.by,
-        from,
-        to,
-        in_history: history.is_some(),
-        lines,
-        total,
-        credit_usd_micros: house.settings().costs.credit_usd_micros,
-    };
-    call.out.show(&found.document(), || found.text())?;
+    call.out.show(&document(&found), || text(&found))?;
     Ok(Exit::Done)
 }
 
-/// When a day begins, ms since 1970.
-fn starts(day: Date) -> Result<u64, Failure> {
-    let out_of_reach = || Failure::new(Kind::Usage, format!("{day} is out of reach"));
-    let zoned = day.to_zoned(TimeZone::UTC).map_err(|_| out_of_reach())?;
-    u64::try_from(zoned.timestamp().as_millisecond()).map_err(|_| out_of_reach())
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Reversed(..) => Self::new(Kind::Usage, format!("--from {error}")),
+            Error::OutOfReach(_) => Self::new(Kind::Usage, error.to_string()),
+            Error::History(error) => error.into(),
+        }
+    }
 }
 
-impl Found {
-    fn value(&self, line: &CostLine) -> Value {
+/// A line's name stands under what it is the name of.
+fn document(found: &Costs) -> Value {
+    let value = |line: &CostsLine, name: Option<&str>| {
         let mut value = json!(line);
-        value["margin_usd_micros"] = json!(line.margin_usd_micros(self.credit_usd_micros));
-        value
-    }
-
-    fn document(&self) -> Value {
-        let lines: Vec<Value> = self
-            .lines
-            .iter()
-            .map(|(name, line)| {
-                let mut value = self.value(line);
-                value[self.by.word()] = json!(name);
-                value
-            })
-            .collect();
-        json!({
-            "by": self.by.word(),
-            "from": self.from.to_string(),
-            "to": self.to.to_string(),
-            "source": if self.in_history { "history" } else { "store" },
-            "credit_usd_micros": self.credit_usd_micros,
-            "lines": lines,
-            "total": self.value(&self.total),
-        })
-    }
-
-    fn text(&self) -> String {
-        let with_margin = self.credit_usd_micros > 0;
-        let mut columns = vec![
-            self.by.word(),
-            "submissions",
-            "for nothing",
-            "cost",
-            "waste",
-            "paid",
-        ];
-        columns.extend(with_margin.then_some("margin"));
-        let mut shown = table(&columns);
-        let total = "total".to_owned();
-        let lines = self.lines.iter().chain([(&total, &self.total)]);
-        for (name, line) in lines {
-            let mut row = vec![
-                name.clone(),
-                line.submissions.to_string(),
-                line.wasted.to_string(),
-                usd(i128::from(line.cost_usd_micros)),
-                usd(i128::from(line.waste_usd_micros)),
-                credits(line.paid_ucr),
-            ];
-            let margin = line.margin_usd_micros(self.credit_usd_micros);
-            row.extend(margin.map(|margin| usd(i128::from(margin))));
-            shown.add_row(row);
+        if let Some(members) = value.as_object_mut() {
+            members.remove("name");
         }
-        let source = if self.in_history {
-            "from the history in Postgres"
-        } else {
-            "from what the store still keeps; refunds and what the house paid are not taken off"
-        };
-        let table = rows(&shown, "no costs");
-        format!("{table}\n{} to {}, UTC; {source}", self.from, self.to)
+        if let Some(name) = name {
+            value[found.by.as_str()] = json!(name);
+        }
+        value
+    };
+    let lines = found.lines.iter();
+    let lines: Vec<Value> = lines.map(|line| value(line, Some(&line.name))).collect();
+    let mut document = json!(found);
+    document["lines"] = json!(lines);
+    document["total"] = value(&found.total, None);
+    document
+}
+
+fn text(found: &Costs) -> String {
+    let with_margin = found.credit_usd_micros > 0;
+    let mut columns = vec![
+        found.by.as_str(),
+        "submissions",
+        "for nothing",
+        "cost",
+        "waste",
+        "paid",
+    ];
+    columns.extend(with_margin.then_some("margin"));
+    let mut shown = table(&columns);
+    for line in found.lines.iter().chain([&found.total]) {
+        let mut row = vec![
+            line.name.clone(),
+            line.submissions.to_string(),
+            line.wasted.to_string(),
+            usd(i128::from(line.cost_usd_micros)),
+            usd(i128::from(line.waste_usd_micros)),
+            credits(line.paid_ucr),
+        ];
+        let margin = line.margin_usd_micros;
+        row.extend(margin.map(|margin| usd(i128::from(margin))));
+        shown.add_row(row);
     }
+    let source = if found.source == "history" {
+        "from the history in Postgres"
+    } else {
+        "from what the store still keeps; refunds and what the house paid are not taken off"
+    };
+    let table = rows(&shown, "no costs");
+    format!("{table}\n{} to {}, UTC; {source}", found.from, found.to)
 }
 
 /// Dollars to the micro, at least to the cent.

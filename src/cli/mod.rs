@@ -11,6 +11,7 @@ mod costs;
 mod dead;
 mod demo;
 mod failure;
+mod files;
 mod freeze;
 mod health;
 mod hold;

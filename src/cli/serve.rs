@@ -91,6 +91,7 @@ fn provider_url(text: &str) -> Result<(String, Url), String> {
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     let mut house = call.house_with(flags(&args))?;
+    super::files::raise_limit();
     if !args.slots.is_empty() {
         let named = |queue: &String| args.slots.iter().any(|(name, _)| name == queue);
         house

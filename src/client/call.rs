@@ -109,10 +109,7 @@ impl Client {
                 Err(trial) => trial,
             };
             maybe_done |= matches!(trial.error, Error::Unknown { .. });
-            let delay = trial.again.map(|asked| {
-                let own = SPACING.delay_ms(tries, rand::random());
-                asked.unwrap_or(Duration::from_millis(own))
-            });
+            let delay = trial.again.map(|asked| spacing(tries, asked));
             match delay.filter(|delay| Instant::now() + *delay < until) {
                 Some(delay) => tokio::time::sleep(delay).await,
                 None if maybe_done && trial.again.is_some() => {
@@ -157,12 +154,19 @@ impl Client {
         Ok(Answer { body, replayed })
     }
 
-    /// What an answer that is no success says; `None` where it is worth a repetition.
-    pub(super) async fn refusal(&self, response: Response, call: &Call) -> Option<Error> {
+    /// After which delay an answer that is no success is worth a repetition, where the server says so.
+    ///
+    /// # Errors
+    /// What it says, where no repetition helps.
+    pub(super) async fn refusal(
+        &self,
+        response: Response,
+        call: &Call,
+    ) -> Result<Option<Duration>, Error> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = body(response).await.unwrap_or_default();
         let trial = refused(status, &headers, &bytes, call);
-        trial.again.is_none().then_some(trial.error)
+        trial.again.ok_or(trial.error)
     }
 
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
@@ -177,6 +181,15 @@ impl Client {
         }
         request
     }
+}
+
+/// How long to wait before the next try: our own growing delay, or as long as the server asks for and up to
+/// as long again, so that many who were sent away at once do not come back at once.
+pub(super) fn spacing(tries: u32, asked: Option<Duration>) -> Duration {
+    let own = Duration::from_millis(SPACING.delay_ms(tries, rand::random()));
+    asked.map_or(own, |asked| {
+        asked + asked.mul_f64(rand::random_range(0.0..1.0))
+    })
 }
 
 /// After one lost answer the deed may have been done, unless a later one was a verdict.
@@ -229,6 +242,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, bytes: &[u8], call: &Call) -
         };
     };
     let is_unknown = problem.word() == "unknown_outcome";
+    let is_under_way = problem.word() == "request_under_way";
     let error = if is_unknown {
         Error::Unknown {
             message: problem.title,
@@ -246,6 +260,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, bytes: &[u8], call: &Call) -
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             Some(asked_s.map(Duration::from_secs))
         }
+        _ if is_under_way => Some(asked_s.map(Duration::from_secs)),
         _ => None,
     };
     Trial { error, again }

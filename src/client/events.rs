@@ -8,9 +8,9 @@ use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::call::{Call, said};
+use super::call::{Call, said, spacing};
 use super::sse::{Frame, Parser};
-use super::{Client, Error, SPACING};
+use super::{Client, Error};
 use crate::domain::job::State;
 use crate::wire::Event;
 
@@ -47,6 +47,10 @@ pub struct Events {
     /// Breaks since the last event.
     breaks: u32,
     patient_until: Option<Instant>,
+    /// Since when the connection stands.
+    stands_since: Option<Instant>,
+    /// For how long the server asked to be left alone.
+    asked: Option<Duration>,
 }
 
 impl Client {
@@ -73,6 +77,8 @@ impl Client {
             has_ended: false,
             breaks: 0,
             patient_until: None,
+            stands_since: None,
+            asked: None,
         }
     }
 }
@@ -81,6 +87,21 @@ impl Events {
     /// The id behind which another stream would go on.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last.as_deref()
+    }
+
+    /// Connects, where there is no connection: of what happens from then on nothing is missed.
+    /// [`Self::next`] does so by itself.
+    ///
+    /// # Errors
+    /// What the server refuses, and a server that is away for longer than the client's patience.
+    pub async fn connect(&mut self) -> Result<(), Error> {
+        while self.response.is_none() && !self.has_ended {
+            match self.begin().await {
+                Ok(response) => self.response = Some(response),
+                Err(error) => self.rest(error).await?,
+            }
+        }
+        Ok(())
     }
 
     /// The next event; `None` where nothing more will come.
@@ -138,14 +159,13 @@ impl Events {
         let response = sent.map_err(|error| Error::Unreachable(said(&error)))?;
         match response.status() {
             StatusCode::NO_CONTENT => self.has_ended = true,
-            status if status.is_success() => {}
+            status if status.is_success() => self.stands_since = Some(Instant::now()),
             // A call with the same words, read as a problem and repeated where that helps.
             _ => {
                 let call = Call::get(self.url.clone());
-                return Err(match self.client.refusal(response, &call).await {
-                    Some(error) => error,
-                    None => Error::Unreachable("the server has no place now".to_owned()),
-                });
+                self.asked = self.client.refusal(response, &call).await?;
+                let full = "the server has no place now".to_owned();
+                return Err(Error::Unreachable(full));
             }
         }
         Ok(response)
@@ -157,11 +177,16 @@ impl Events {
             return Err(error);
         }
         let patience = self.client.patience;
+        let stood = self.stands_since.take().map(|since| since.elapsed());
+        if stood.is_some_and(|stood| stood >= patience) {
+            // What broke before that was another trouble.
+            (self.breaks, self.patient_until) = (0, None);
+        }
         let until = *self
             .patient_until
             .get_or_insert_with(|| Instant::now() + patience);
         self.breaks += 1;
-        let delay = Duration::from_millis(SPACING.delay_ms(self.breaks, rand::random()));
+        let delay = spacing(self.breaks, self.asked.take());
         if Instant::now() + delay >= until {
             return Err(error);
         }

@@ -3,7 +3,8 @@
 use super::call::Call;
 use super::{Client, Error};
 use crate::wire::{
-    DeadFilter, HaltAnswer, HaltRequest, Letter, Look, Page, Queue, RetryRequest, Run, Scale, Tool,
+    Costs, DeadFilter, HaltAnswer, HaltRequest, Letter, Look, Page, Queue, RetryRequest, Run,
+    Scale, Tool,
 };
 
 impl Client {
@@ -23,6 +24,18 @@ impl Client {
     pub async fn queues(&self) -> Result<Vec<Queue>, Error> {
         let call = Call::get(self.at(&["queues"]));
         Ok(self.call::<Page<Queue>>(&call).await?.body.data)
+    }
+
+    /// What providers' work cost, by `provider`, `route`, `tool` or `day`; days as `2026-11-30`, of UTC.
+    pub async fn costs(
+        &self,
+        by: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Costs, Error> {
+        let asked = [("by", Some(by)), ("from", from), ("to", to)];
+        let call = Call::get(self.at(&["costs"])).query(&asked);
+        Ok(self.call(&call).await?.body)
     }
 
     /// How much work a queue has for how many slots.

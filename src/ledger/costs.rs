@@ -23,6 +23,26 @@ pub enum CostsBy {
     Day,
 }
 
+impl CostsBy {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Provider, Self::Route, Self::Tool, Self::Day];
+
+    /// The word on the command line and over HTTP.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Route => "route",
+            Self::Tool => "tool",
+            Self::Day => "day",
+        }
+    }
+
+    /// What a word stands for.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.as_str() == word)
+    }
+}
+
 /// The sums of one line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct CostLine {

@@ -3,12 +3,13 @@
 //! The store is always asked first. Whatever it forgets was committed before, so that who asks Postgres
 //! afterwards misses nothing; what both have is the store's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use super::postgres::{Archive, Entry, Error, Kept, Listed};
+use super::costs::{CostLine, CostsBy, costs_in_store};
+use super::postgres::{Archive, Entry, Error, Kept, Lag, Listed};
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State;
 use crate::store::{JobFilter, JobView, Store, TimelineEvent};
@@ -36,6 +37,27 @@ impl History {
 
     pub(super) fn archive(&self) -> Option<&Archive> {
         self.archive.as_deref()
+    }
+
+    /// What was booked from `from_ms` until before `to_ms`, and whether Postgres says so: else it is what the
+    /// store still keeps.
+    pub async fn costs(
+        &self,
+        by: CostsBy,
+        stretch: (u64, u64),
+    ) -> Result<(BTreeMap<String, CostLine>, bool), Error> {
+        match &self.archive {
+            Some(archive) => Ok((archive.costs(by, stretch).await?, true)),
+            None => Ok((costs_in_store(&self.store, by, stretch).await?, false)),
+        }
+    }
+
+    /// How far Postgres is behind the store; `None` where it is off.
+    pub async fn lags(&self) -> Option<Result<Vec<Lag>, Error>> {
+        match &self.archive {
+            Some(archive) => Some(archive.lags(&self.store).await),
+            None => None,
+        }
     }
 
     async fn kept(&self, job: &JobId) -> Result<Option<Kept>, Error> {

@@ -168,6 +168,11 @@ impl Keys {
         self.key(noun, endpoint.as_str())
     }
 
+    /// Hash: the answer of an HTTP request with an idempotency key.
+    pub(super) fn answer(&self, id: &str) -> String {
+        self.key("answer", id)
+    }
+
     /// Hash: an API key or token, by the hash of its secret.
     pub(super) fn api_key(&self, id: &str) -> String {
         self.key("apikey", id)

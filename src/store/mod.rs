@@ -6,6 +6,7 @@
 mod accounts;
 mod acts;
 mod address;
+mod answers;
 mod api_keys;
 mod attempts;
 mod audits;
@@ -64,6 +65,7 @@ pub use accounts::{
 };
 pub use acts::Act;
 pub use address::{is_store_url, url_without_password};
+pub use answers::{AnswerBegun, KeptAnswer, Repetition};
 pub use api_keys::{ApiSecret, KeyKind, KeyScope, KeyView, NewKey, RevokeOutcome, RotateOutcome};
 pub use attempts::{
     Again, CheckpointOutcome, ClaimOutcome, Claimed, ClaimedJob, DeferOutcome, FailOutcome,

@@ -233,6 +233,8 @@ registry! {
     KEY_ROTATE = "key_rotate";
     KEY_REVOKE = "key_revoke";
     KEY_USED = "key_used";
+    ANSWER_BEGIN = "answer_begin";
+    ANSWER_END = "answer_end";
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! Their documentation is the OpenAPI document's.
 
 mod accounts;
+mod costs;
 mod house;
 mod jobs;
 mod object;
@@ -13,6 +14,7 @@ mod still;
 mod webhooks;
 
 pub use accounts::*;
+pub use costs::*;
 pub use house::*;
 pub use jobs::*;
 pub use object::Object;

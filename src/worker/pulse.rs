@@ -51,3 +51,25 @@ impl Pulse {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_lives_while_both_signs_are_young_and_claims_count_until_they_are_over() {
+        let (never, long) = (Duration::ZERO, Duration::from_secs(60));
+        let pulse = Pulse::new();
+        assert!(pulse.beats(long, long));
+        assert!(!pulse.beats(long, never), "its claims have stalled");
+        assert!(!pulse.beats(never, long), "its lease has lapsed");
+        pulse.claims_no_more();
+        assert!(
+            pulse.beats(long, never),
+            "it drains, and none are to be made"
+        );
+        pulse.claimed();
+        pulse.renewed();
+        assert!(pulse.beats(long, long));
+    }
+}

@@ -3,6 +3,7 @@
 mod accounts;
 mod batch;
 mod bench;
+mod costs;
 mod dead;
 mod freezing;
 mod health;

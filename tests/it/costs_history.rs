@@ -24,7 +24,7 @@ fn cost(usd_micros: u64) -> SubmissionCost {
 }
 
 /// A failed try and a success of one job, which is refunded in part; and a job that failed.
-async fn live(store: &Store) {
+pub(crate) async fn live(store: &Store) {
     let acme = funded(store, "acme", 100).await;
     let first = accept(store, &job_for(store, &acme, 10)).await;
     let job = claim_one(store, "w1").await;
@@ -111,6 +111,10 @@ async fn a_rebuild_leaves_what_history_knows_of_costs_as_it_was_and_new_ones_joi
     project(&store, &url).await;
     let before = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
     let before = before.expect("costs")["image-to-video"];
+    // The server that was lost had a clock ahead of the one that takes its place.
+    let ahead = "update cost_heads set last_id = '99999999999999-0'";
+    let moved = connect(&url).await.execute(ahead, &[]).await;
+    assert_eq!(moved.expect("a later head"), 1);
 
     let store = self::store().await.at(T0 + 2_000);
     let rebuild = Rebuild::open(store.clone(), &url).await.expect("a rebuild");

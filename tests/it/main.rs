@@ -61,6 +61,7 @@ mod review;
 mod routes;
 mod script_faults;
 mod simulator;
+mod store_answers;
 mod store_api_keys;
 mod store_burn;
 mod store_cancel;

@@ -1,7 +1,7 @@
 //! Every metric there is.
 
 /// Every metric: name, type, help.
-pub(in crate::api) const TABLE: [(&str, &str, &str); 27] = [
+pub(in crate::api) const TABLE: [(&str, &str, &str); 32] = [
     (
         "meterline_http_request_duration_seconds",
         "histogram",
@@ -127,6 +127,31 @@ pub(in crate::api) const TABLE: [(&str, &str, &str); 27] = [
         "meterline_obligations_open",
         "gauge",
         "Submissions that providers may still be working on, and billing, although nobody waits for them.",
+    ),
+    (
+        "meterline_history_up",
+        "gauge",
+        "1 where Postgres answers and has this store's history, 0 where not; nothing where it is off.",
+    ),
+    (
+        "meterline_history_entries_behind",
+        "gauge",
+        "Journal entries to be committed in Postgres, in the partition that has most.",
+    ),
+    (
+        "meterline_history_partitions_behind",
+        "gauge",
+        "Partitions with entries to be committed in Postgres.",
+    ),
+    (
+        "meterline_history_seconds_behind",
+        "gauge",
+        "How long the oldest entry that is not in Postgres has waited.",
+    ),
+    (
+        "meterline_history_broken",
+        "gauge",
+        "Partitions whose store and history tell two stories.",
     ),
     (
         "meterline_store_latency_seconds",

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::sse::{Event as Sent, KeepAlive, Sse};
+use axum::response::sse::{Event as Sent, Sse};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use tokio::time::Instant;
 
 use super::shapes::ProblemBody;
 use crate::api::House;
@@ -63,13 +64,13 @@ pub(in crate::api) async fn of_job(
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
     }
-    Ok(stream(&house, follower))
+    Ok(stream(follower))
 }
 
 /// Follow an account: its jobs, its balance, what is set
 ///
-/// From now on, or behind `Last-Event-ID`. The stream begins with an `id` alone, to go on behind should it
-/// break before the first event.
+/// From now on, or behind `Last-Event-ID`. The stream begins with an `id` alone, and while nothing happens
+/// says one from time to time: the place to go on behind should it break.
 #[utoipa::path(get, path = "/v1/accounts/{account}/events", operation_id = "follow_account", tag = "accounts",
     security(("key" = ["produce", "operate"])),
     params(("Last-Event-ID" = Option<String>, Header, description = "`id` of the last event that was seen")),
@@ -96,7 +97,7 @@ pub(in crate::api) async fn of_account(
         let here = Sent::default().id(follower.last.to_string());
         follower.ready.push_back(here);
     }
-    Ok(stream(&house, follower))
+    Ok(stream(follower))
 }
 
 fn seen(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
@@ -107,14 +108,12 @@ fn seen(headers: &HeaderMap) -> Result<Option<EventId>, Problem> {
     })
 }
 
-fn stream(house: &Arc<House>, follower: Follower) -> Response {
+fn stream(follower: Follower) -> Response {
     let events = futures_util::stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(event), follower))
     });
-    let every = Duration::from_millis(house.settings.keep_alive_ms);
-    let alive = KeepAlive::new().interval(every).text("alive");
-    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    let mut response = Sse::new(events).into_response();
     // A proxy that gathers the answer would hold events back.
     let headers = response.headers_mut();
     headers.insert(
@@ -122,6 +121,10 @@ fn stream(house: &Arc<House>, follower: Follower) -> Response {
         axum::http::HeaderValue::from_static("no"),
     );
     response
+}
+
+fn keep_alive(house: &House) -> Duration {
+    Duration::from_millis(house.settings.keep_alive_ms)
 }
 
 /// One client and how far it has come.
@@ -136,6 +139,8 @@ struct Follower {
     reads: bool,
     ready: VecDeque<Sent>,
     has_ended: bool,
+    /// When it is told that the stream lives, should nothing happen before.
+    alive_at: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -158,6 +163,7 @@ impl Follower {
             reads: false,
             ready: VecDeque::new(),
             has_ended: false,
+            alive_at: Instant::now() + keep_alive(house),
         })
     }
 
@@ -165,6 +171,7 @@ impl Follower {
     async fn next(&mut self) -> Option<Sent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                self.alive_at = Instant::now() + keep_alive(&self.house);
                 return Some(event);
             }
             if self.has_ended || self.house.stop.is_cancelled() {
@@ -177,6 +184,11 @@ impl Follower {
             let stop = self.house.stop.clone();
             let news = tokio::select! {
                 news = self.news.recv() => news,
+                () = tokio::time::sleep_until(self.alive_at) => {
+                    let alive = self.alive();
+                    self.ready.push_back(alive);
+                    continue;
+                }
                 () = stop.cancelled() => return None,
             };
             match news {
@@ -189,6 +201,22 @@ impl Follower {
                     self.reads = true;
                 }
             }
+        }
+    }
+
+    /// A sign of life. It says where the stream stands, so that a client of a quiet account that comes again
+    /// asks neither for what others did meanwhile nor for what is not kept any more.
+    fn alive(&mut self) -> Sent {
+        let alive = Sent::default().comment("alive");
+        let tip = self.house.hub.tip(self.partition);
+        // What is still to be heard may lie in front of the tip.
+        let heard_all = self.news.is_empty() && !self.reads;
+        match tip.filter(|tip| heard_all && *tip > self.last) {
+            Some(tip) => {
+                self.last = tip;
+                alive.id(tip.to_string())
+            }
+            None => alive,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::api::House;
 use crate::api::extract::{Body, answer, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
+use crate::api::repeats::shown_once;
 use crate::api::text::rfc3339;
 use crate::domain::ids::AccountId;
 use crate::store::{ApiSecret, KeyKind, KeyScope, KeyView, NewKey, RevokeOutcome, RotateOutcome};
@@ -66,17 +67,28 @@ impl Key {
 }
 
 /// A secret, shown this once.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 pub(in crate::api) struct Secret {
     /// The key's id.
     key: String,
-    /// What to send as `Authorization: Bearer ...`.
-    secret: String,
+    /// What to send as `Authorization: Bearer ...`; not in the answer to a repetition, as it is kept nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
     /// When it ends by itself.
     expires_at: Option<String>,
     /// After a rotation: until when the secret before is taken too.
     #[serde(skip_serializing_if = "Option::is_none")]
     old_until: Option<String>,
+}
+
+impl Secret {
+    fn shown_once(self) -> Response {
+        let kept = Self {
+            secret: None,
+            ..self.clone()
+        };
+        shown_once(StatusCode::CREATED, &self, &kept)
+    }
 }
 
 /// The longest life that a key can be given, ms.
@@ -145,13 +157,13 @@ pub(in crate::api) async fn create(
 async fn made(house: &House, new: &NewKey) -> Result<Response, Problem> {
     let secret = ApiSecret::new(new.kind);
     let expires_at_ms = house.store.create_key(&secret, new).await?;
-    let secret = Secret {
+    let made = Secret {
         key: secret.id().to_owned(),
-        secret: secret.reveal(),
+        secret: Some(secret.reveal()),
         expires_at: expires_at_ms.and_then(rfc3339),
         old_until: None,
     };
-    Ok(answer(StatusCode::CREATED, &secret))
+    Ok(made.shown_once())
 }
 
 /// List API keys
@@ -195,13 +207,13 @@ pub(in crate::api) async fn rotate(
     let rotated = house.store.rotate_key(&secret, overlap_ms, reason, &by);
     match rotated.await? {
         RotateOutcome::Rotated(old_until_ms) => {
-            let secret = Secret {
+            let made = Secret {
                 key,
-                secret: secret.reveal(),
+                secret: Some(secret.reveal()),
                 expires_at: None,
                 old_until: rfc3339(old_until_ms),
             };
-            Ok(answer(StatusCode::CREATED, &secret))
+            Ok(made.shown_once())
         }
         RotateOutcome::Revoked | RotateOutcome::UnknownKey => Err(unknown(&key)),
     }

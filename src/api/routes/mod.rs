@@ -2,6 +2,7 @@
 //! stands; `all` puts them together.
 
 pub(super) mod accounts;
+pub(super) mod costs;
 pub(super) mod credits;
 pub(super) mod dead;
 pub(super) mod events;
@@ -67,6 +68,7 @@ pub(super) fn all() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(house::providers))
         .routes(routes!(house::obligations))
         .routes(routes!(house::acts))
+        .routes(routes!(costs::get))
         .routes(routes!(house::scale))
         .routes(routes!(dead::list))
         .routes(routes!(dead::retry))

@@ -1,6 +1,7 @@
 //! `/metrics`: for Prometheus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -9,10 +10,12 @@ use tokio::time::Instant;
 
 use super::shapes::ProblemBody;
 use crate::api::House;
-use crate::api::metrics::{Audited, Seen};
+use crate::api::metrics::{Audited, Behind, Seen};
 use crate::api::problem::Problem;
 use crate::store::{Error, TooLate};
 
+/// Postgres has so long to answer, lest a scrape waits for it.
+const HISTORY_MAX: Duration = Duration::from_secs(2);
 /// The text format, version 0.0.4.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -42,6 +45,12 @@ async fn look(house: &House) -> Result<Seen, Error> {
         too_late.leases_lost += late.leases_lost;
         too_late.fenced += late.fenced;
     }
+    let lags = tokio::time::timeout(HISTORY_MAX, house.history.lags()).await;
+    let behind = match lags {
+        Ok(None) => None,
+        Ok(Some(lags)) => Some(Behind::of(Some(lags))),
+        Err(_) => Some(Behind::of(None)),
+    };
     let workers = store.workers().await?;
     let free = |places: &tokio::sync::Semaphore, all: u32| {
         (all as usize).saturating_sub(places.available_permits())
@@ -59,6 +68,7 @@ async fn look(house: &House) -> Result<Seen, Error> {
             .count(),
         frozen,
         audited,
+        behind,
         too_late,
         store_latency,
         under_way: free(&house.requests, house.settings.requests_max),

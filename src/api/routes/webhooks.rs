@@ -15,6 +15,7 @@ use crate::api::House;
 use crate::api::extract::{Body, Repeatable, answer, repeatable};
 use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
+use crate::api::repeats::shown_once;
 use crate::api::text::rfc3339;
 use crate::desk::endpoints;
 use crate::domain::ids::{AccountId, EndpointId};
@@ -260,8 +261,8 @@ pub(in crate::api) async fn set_state(
 
 /// Give an endpoint a new secret
 ///
-/// The one before it signs beside it for a while. To repeat a call whose answer was lost, send a secret of
-/// your own: each call without one makes a new secret.
+/// The one before it signs beside it for a while. The answer to a repetition has the secret only where the
+/// request brought it.
 #[utoipa::path(post, path = "/v1/webhooks/{endpoint}/rotate", operation_id = "rotate_webhook", tag = "webhooks",
     security(("key" = ["produce", "operate"])), request_body = EndpointRotateRequest,
     responses((status = 201, body = EndpointSecret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
@@ -277,6 +278,7 @@ pub(in crate::api) async fn rotate(
         let detail = format!("overlap_ms: at most {OVERLAP_MAX_MS}");
         return Err(Problem::new(Kind::BadRequest, detail));
     }
+    let own_secret = body.secret.is_some();
     let secret = secret(body.secret.as_deref())?;
     let id = own(&house, &caller, &endpoint).await?;
     let act = EndpointAct::Rotate {
@@ -291,5 +293,12 @@ pub(in crate::api) async fn rotate(
         secret: Some(secret),
         overlap_ms: Some(overlap_ms),
     };
-    Ok(repeatable(StatusCode::CREATED, replayed, &rotated))
+    if replayed {
+        return Ok(repeatable(StatusCode::CREATED, true, &rotated));
+    }
+    let kept = EndpointSecret {
+        secret: rotated.secret.clone().filter(|_| own_secret),
+        ..rotated.clone()
+    };
+    Ok(shown_once(StatusCode::CREATED, &rotated, &kept))
 }

@@ -80,6 +80,11 @@ impl Load {
         }
     }
 
+    /// Who submits.
+    pub(super) fn accounts(&self) -> &[AccountId] {
+        &self.accounts
+    }
+
     /// Opens the accounts and funds them, each once however often this is called. `max_active` 0 =
     /// the default of the settings.
     pub(super) async fn fund(&self, max_active: u32) -> Result<(), Failure> {

@@ -143,10 +143,15 @@ impl Marks {
 
 /// Resident memory of this process, MiB; 0 where the system does not say.
 pub(super) fn rss_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    rss_kib("self") / 1024
+}
+
+/// Resident memory of a process, KiB; 0 where the system does not say.
+pub(super) fn rss_kib(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() / 1024
+    kib.unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! `bench`: what a job costs, from its hold to its settlement, without any provider.
 
+mod door;
+mod finding;
+mod http;
 mod lifecycle;
 mod load;
 mod measure;
 mod peer;
 mod slot;
+mod streams;
 mod trials;
 
 use clap::Subcommand;
@@ -66,6 +70,8 @@ enum Command {
     Backlog(trials::BacklogArgs),
     Inflight(trials::InflightArgs),
     Takeover(trials::TakeoverArgs),
+    Http(http::Args),
+    Streams(streams::Args),
 }
 
 /// The store that is measured, and the private server that ends with it.
@@ -82,6 +88,8 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         Some(Command::Backlog(args)) => trials::backlog(call, args).await,
         Some(Command::Inflight(args)) => trials::inflight(call, args).await,
         Some(Command::Takeover(args)) => trials::takeover(call, args).await,
+        Some(Command::Http(args)) => http::run(call, args).await,
+        Some(Command::Streams(args)) => streams::run(call, args).await,
         None => {
             let ground = Ground::of(call, args.aof).await?;
             let report = lifecycle::run(&ground.store, ground.house.settings(), &args).await?;

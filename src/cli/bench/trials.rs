@@ -8,12 +8,12 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use serde_json::json;
 
+use super::finding::Finding;
 use super::load::{Load, now_us};
 use super::measure::{Marks, Phase, Spread, Stopwatch, round, rss_mib};
 use super::{ACCOUNTS, Ground, progress, slot};
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
-use crate::cli::output::{facts, rows};
 use crate::dev::child::{Child, Traces};
 use crate::store::{ClaimedJob, QueueView};
 
@@ -74,30 +74,6 @@ pub(super) struct TakeoverArgs {
     /// How many workers are killed, one after the other, each on a store of its own
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-}
-
-/// What a trial found, and whether the mark is reached.
-struct Finding {
-    json: serde_json::Value,
-    lines: Vec<(&'static str, String)>,
-    reached: bool,
-}
-
-impl Finding {
-    fn show(self, call: &Call) -> Result<Exit, Failure> {
-        call.out.show(&self.json, || {
-            let mut table = facts();
-            for (name, value) in &self.lines {
-                table.add_row([(*name).to_owned(), value.clone()]);
-            }
-            rows(&table, "")
-        })?;
-        Ok(if self.reached {
-            Exit::Done
-        } else {
-            Exit::Failed
-        })
-    }
 }
 
 #[derive(Serialize)]

@@ -27,6 +27,7 @@ pub(super) async fn start(
         queues: settings.queues.keys().cloned().collect(),
         providers: names.map(|(name, _)| name.clone()).collect(),
         vital_sign,
+        credit_usd_micros: settings.costs.credit_usd_micros,
     };
     let listen = settings.api.listen;
     let server = Server::start(options).await.map_err(|error| {

@@ -1,6 +1,7 @@
 //! What history knows and the store may have forgotten: old entries of the journal, jobs that have ended.
 //! Every question goes by an index and has an end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -8,11 +9,14 @@ use tokio::sync::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
+use super::costs::costs_in_history;
+use super::lag::{Lag, lags};
 use super::rows::{signed, unsigned};
 use super::{Error, connect};
 use crate::domain::ids::{AccountId, JobId};
 use crate::domain::job::State;
-use crate::store::{JobRecord, JournalBody};
+use crate::ledger::costs::{CostLine, CostsBy};
+use crate::store::{JobRecord, JournalBody, Store};
 
 /// An entry of an account, with its id in the store.
 pub type Entry = (String, JournalBody);
@@ -60,6 +64,20 @@ impl Archive {
             url,
             client: Mutex::new(None),
         }
+    }
+
+    /// What history has of costs that were booked in a stretch of time, by name.
+    pub async fn costs(
+        &self,
+        by: CostsBy,
+        stretch: (u64, u64),
+    ) -> Result<BTreeMap<String, CostLine>, Error> {
+        costs_in_history(&self.url, by, stretch).await
+    }
+
+    /// How far history is behind the store.
+    pub async fn lags(&self, store: &Store) -> Result<Vec<Lag>, Error> {
+        lags(store, &self.url).await
     }
 
     /// A connection; `None` where no history was ever begun.

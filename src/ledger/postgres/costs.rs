@@ -78,6 +78,14 @@ pub(super) async fn head_of_costs(
     Ok(client.query_one(sql, &[&number]).await?.get(0))
 }
 
+/// Lets the next projection read all costs that the partition has: a store that takes the place of a lost one
+/// counts its entries by its own clock, which may be behind. What is known is not booked again.
+pub(super) async fn read_again(client: &Client, partition: u16) -> Result<(), Error> {
+    let sql = "update cost_heads set last_id = '0-0' where partition = $1";
+    client.execute(sql, &[&i32::from(partition)]).await?;
+    Ok(())
+}
+
 /// What history has of costs that were booked from `from_ms` until before `to_ms`, by name.
 pub async fn costs_in_history(
     url: &SecretString,

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::plan::{Plan, Work};
 use super::projector::LOCK_CLASS;
 use super::rows::signed;
-use super::{Error, connect, known_to, plan, read};
+use super::{Error, connect, costs, known_to, plan, read};
 use crate::store::{Begun, FreezeAct, Restoration, Restored, Scope, Store};
 
 /// How often, and after which pauses, the lock of a partition is asked for: a projector that meets the
@@ -95,6 +95,7 @@ impl Rebuild {
                 return Err(rule(partition, &words));
             }
         }
+        costs::read_again(&self.client, partition).await?;
         restoration.forget(&work.unknown).await?;
         for account in &work.accounts {
             self.step(partition, restoration.account(account).await?)?;

@@ -65,6 +65,52 @@ async fn silent_and_half_open_connections_are_closed_in_time() {
     assert_eq!(api.get("", "/livez").await.0, 200);
 }
 
+/// Byte by byte, a little faster than any wait for the next one could be.
+async fn drip(stream: &mut TcpStream, byte: &[u8]) {
+    let (reader, mut writer) = stream.split();
+    let dripping = async {
+        while writer.write_all(byte).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    let answered = async {
+        // The answer, or the end.
+        reader.readable().await.expect("readable");
+    };
+    tokio::select! {
+        () = dripping => {}
+        () = answered => {}
+    }
+}
+
+#[tokio::test]
+async fn who_sends_byte_by_byte_has_no_more_time_than_others() {
+    let api = short_times().await;
+    let acme = api.customer("acme", 100).await;
+    let began = Instant::now();
+    let mut head = connect(&api).await;
+    head.write_all(b"GET /livez HTTP/1.1\r\nX: ")
+        .await
+        .expect("written");
+    drip(&mut head, b"x").await;
+    assert!(!until_closed(head).await.contains("200 OK"));
+
+    let mut body = connect(&api).await;
+    let start = format!(
+        "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {acme}\r\nContent-Type: application/json\r\n\
+         Content-Length: 100000\r\n\r\n{{"
+    );
+    body.write_all(start.as_bytes()).await.expect("written");
+    drip(&mut body, b" ").await;
+    let said = until_closed(body).await;
+    assert!(said.starts_with("HTTP/1.1 503"), "{said}");
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+    assert_eq!(
+        balance(&api.store, &crate::support::account("acme")).await,
+        (100, 0)
+    );
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let api = short_times().await;

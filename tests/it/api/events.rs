@@ -137,10 +137,47 @@ async fn a_silent_stream_shows_that_it_lives() {
     let stream = follow(&api, &acme, "/v1/accounts/acme/events", None).await;
     let mut bytes = stream.bytes_stream();
     let mut text = String::new();
-    while !text.contains(": alive\n\n") {
+    while !text.contains(": alive\n") {
         let chunk = bytes.next().await.expect("a chunk").expect("bytes");
         text += std::str::from_utf8(&chunk).expect("text");
     }
+}
+
+#[tokio::test]
+async fn a_quiet_stream_keeps_up_with_what_others_do() {
+    let mut settings = settings();
+    settings.keep_alive_ms = 50;
+    let url = fresh_url();
+    let store = Store::open(&url, options()).await.expect("a store");
+    let api = Api::on(store, settings).await;
+    let (acme, _) = (
+        api.customer("acme", 100).await,
+        api.customer("busy", 100).await,
+    );
+    let path = "/v1/accounts/acme/events";
+    let mut bytes = follow(&api, &acme, path, None).await.bytes_stream();
+    api.submit(&api.admin, "busy").await;
+    let raw = Raw::open(&url).await;
+    let newest: Vec<(String, Vec<String>)> = raw
+        .run(&["XREVRANGE", &key("part", "events"), "+", "-", "COUNT", "1"])
+        .await;
+    let newest = format!("id: {}\n", newest[0].0);
+    let mut text = String::new();
+    while !text.contains(&newest) {
+        let chunk = bytes.next().await.expect("a chunk").expect("bytes");
+        text += std::str::from_utf8(&chunk).expect("text");
+    }
+    assert!(
+        !text.contains("event: "),
+        "nothing of its own happened: {text}"
+    );
+    // What is its own is still told, and nothing of it twice.
+    let job = api.submit(&acme, "acme").await;
+    while text.matches("event: submitted").count() < 1 {
+        let chunk = bytes.next().await.expect("a chunk").expect("bytes");
+        text += std::str::from_utf8(&chunk).expect("text");
+    }
+    assert!(text.contains(&job), "{text}");
 }
 
 #[tokio::test]

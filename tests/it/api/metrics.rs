@@ -8,6 +8,7 @@ use meterline::store::SettleOutcome;
 use reqwest::Method;
 
 use super::{Api, send, settings};
+use crate::support::postgres::{fresh_history, project};
 use crate::support::*;
 
 /// Every sample, by its name with its labels.
@@ -100,4 +101,49 @@ async fn the_page_for_operators_names_every_metric_in_its_own_words() {
         .filter(|line| line.starts_with("| `meterline_"))
         .collect();
     assert_eq!(there, rows);
+}
+
+#[tokio::test]
+async fn how_far_history_is_behind_is_told_and_that_it_is_away() {
+    let (store, _, acme, job) = running_job().await;
+    let url = fresh_history().await;
+    project(&store, &url).await;
+    let api = Api::with_history(store.at(T0 + 1_000), url.clone()).await;
+    let seen = scrape(&api).await;
+    for name in ["entries", "partitions", "seconds"] {
+        assert_eq!(
+            seen[&format!("meterline_history_{name}_behind")],
+            0.0,
+            "{name}"
+        );
+    }
+    assert_eq!(
+        (
+            seen["meterline_history_up"],
+            seen["meterline_history_broken"]
+        ),
+        (1.0, 0.0)
+    );
+    settle(&store, &job, &settlement(28)).await;
+    accept(&store, &job_for(&store, &acme, 10)).await;
+    let seen = scrape(&api).await;
+    assert_eq!(seen["meterline_history_entries_behind"], 2.0);
+    assert_eq!(seen["meterline_history_partitions_behind"], 1.0);
+    assert_eq!(seen["meterline_history_seconds_behind"], 1.0);
+    project(&store, &url).await;
+    assert_eq!(scrape(&api).await["meterline_history_entries_behind"], 0.0);
+
+    let nowhere = "postgres://127.0.0.1:1/none".to_owned().into();
+    let api = Api::with_history(store.clone(), nowhere).await;
+    let seen = scrape(&api).await;
+    assert_eq!(seen["meterline_history_up"], 0.0);
+    assert!(
+        !seen.contains_key("meterline_history_entries_behind"),
+        "nobody knows"
+    );
+    assert_eq!(
+        api.get("", "/readyz").await.0,
+        200,
+        "jobs do not wait for history"
+    );
 }

@@ -1,9 +1,11 @@
 //! The HTTP API over real HTTP, on a server in this process and a store of its own.
 
 mod connections;
+mod crowds;
 mod docs;
 mod events;
 mod forms;
+mod health;
 mod house;
 mod jobs;
 mod keys;
@@ -11,6 +13,7 @@ mod metrics;
 mod money;
 mod outage;
 mod outputs;
+mod repeats;
 mod scopes;
 mod webhooks;
 
@@ -22,6 +25,7 @@ use meterline::media::kept::KeptOutputs;
 use meterline::producer::Producer;
 use meterline::store::{ApiSecret, KeyKind, KeyScope, NewKey, Store};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::support::{account, fresh_url, funded, options};
@@ -62,13 +66,39 @@ impl Api {
 
     /// A server on the host where the workers keep outputs in this folder.
     pub(super) async fn beside(store: Store, api: config::Api, outputs: &Path) -> Self {
+        Self::with_worker(store, api, outputs, None).await
+    }
+
+    /// A server with a history in Postgres.
+    pub(super) async fn with_history(store: Store, postgres: SecretString) -> Self {
+        let nowhere = Path::new("/nowhere");
+        Self::of(store, settings(), nowhere, None, Some(postgres)).await
+    }
+
+    /// A server in the process of a worker that shows this sign of life.
+    pub(super) async fn with_worker(
+        store: Store,
+        api: config::Api,
+        outputs: &Path,
+        vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+    ) -> Self {
+        Self::of(store, api, outputs, vital_sign, None).await
+    }
+
+    async fn of(
+        store: Store,
+        api: config::Api,
+        outputs: &Path,
+        vital_sign: Option<Box<dyn Fn() -> bool + Send + Sync>>,
+        postgres: Option<SecretString>,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/dev");
         let loaded = Settings::load(Some(&dev), []).expect("the settings");
         let producer = Producer::new(store.clone(), loaded.catalogue, loaded.settings.retry);
         let server = Server::start(Options {
             store: store.clone(),
-            history: meterline::ledger::History::new(store.clone(), None),
+            history: meterline::ledger::History::new(store.clone(), postgres),
             producer,
             api,
             rewards: loaded.settings.rewards,
@@ -77,7 +107,8 @@ impl Api {
             outputs: KeptOutputs::below(outputs),
             queues: loaded.settings.queues.into_keys().collect(),
             providers: vec!["sim".to_owned()],
-            vital_sign: None,
+            vital_sign,
+            credit_usd_micros: loaded.settings.costs.credit_usd_micros,
         })
         .await
         .expect("a server");

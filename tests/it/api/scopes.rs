@@ -77,6 +77,7 @@ const TABLE: &[(&str, &str, &[KeyScope])] = {
         ("POST", "/v1/workers/{worker}/drain", &[Operate]),
         ("GET", "/v1/providers", &[Operate]),
         ("GET", "/v1/obligations", &[Operate]),
+        ("GET", "/v1/costs", &[Operate]),
         ("GET", "/v1/acts", &[]),
         ("GET", "/v1/scale", &[Operate]),
         ("GET", "/v1/dead-letters", &[Operate]),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::{Cli, bare, ran};
 
 const SMALL: [&str; 9] = [
@@ -69,4 +71,35 @@ fn a_harness_drives_it_as_one_queue_among_others() {
     let ages: Vec<f64> = ages.iter().map(|age| f64::from_le_bytes(*age)).collect();
     let in_order = |pair: &[f64]| 0.0 <= pair[0] && pair[0] <= pair[1] && pair[1] < 60e6;
     assert!(ages.chunks(2).all(in_order), "{ages:?}");
+}
+
+#[test]
+fn followers_hear_of_every_job_once_also_after_their_server_was_killed() {
+    let cli = Cli::new();
+    let small = ["--clients", "30", "--accounts", "10", "--rate", "20"];
+    let report = cli.ok(&[&["bench", "streams", "--seconds", "1"], &small[..]].concat());
+    // Twenty jobs, two an account, three followers each; then one more of each account.
+    assert_eq!(
+        (&report["heard"], &report["heard_after_kill"]),
+        (&json!(60), &json!(30))
+    );
+    assert_eq!(
+        (&report["missing"], &report["twice"]),
+        (&json!(0), &json!(0))
+    );
+    cli.assert_sound();
+}
+
+#[test]
+fn a_submit_over_http_is_measured_beside_one_straight_on_the_store() {
+    let cli = Cli::new();
+    let turns = ["--rate", "20", "--turn-seconds", "1", "--rounds", "1"];
+    // Whether the mark is reached is for a quiet machine and an optimised program to say.
+    let ran = cli.run(&[&["bench", "http"], &turns[..]].concat());
+    let report = ran.json();
+    assert!(report["straight"]["p50_ms"].as_f64() > Some(0.0), "{ran:?}");
+    assert!(report["http"]["p50_ms"].as_f64() > Some(0.0), "{ran:?}");
+    let reached = report["ratio"].as_f64() <= Some(2.5);
+    assert_eq!(ran.code, i32::from(!reached), "{ran:?}");
+    cli.assert_sound();
 }

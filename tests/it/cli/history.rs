@@ -9,7 +9,7 @@ use crate::support::postgres::{fresh_history, project};
 const PROJECTOR: [&str; 3] = ["serve", "--role", "projector"];
 
 /// Runs a command with history; its exit code and what it printed on stdout or stderr.
-fn run(cli: &Cli, history: &str, arguments: &[&str]) -> (Option<i32>, Value) {
+pub(super) fn run(cli: &Cli, history: &str, arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = cli.command(arguments);
     command.env("METERLINE__POSTGRES__URL", history);
     let output = command.output().expect("meterline");

@@ -45,7 +45,7 @@ impl Both {
     }
 
     /// Both ways end in the same way and print the same, but for members that only the store tells.
-    fn same(&self, arguments: &[&str], store_only: &[&str]) -> Value {
+    pub(super) fn same(&self, arguments: &[&str], store_only: &[&str]) -> Value {
         let (direct, through) = (self.cli.run(arguments), self.through(arguments));
         assert_eq!(
             direct.code, through.code,

@@ -1,9 +1,11 @@
 //! Streams of events: to a job's end, on after a break, and over a gap.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meterline::client::{Error, Events, Happened};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use wiremock::matchers::{header, header_exists, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -132,6 +134,71 @@ async fn a_stream_that_breaks_before_its_first_event_goes_on_where_it_began() {
         panic!("it goes on");
     };
     assert_eq!(id, "2-0");
+}
+
+#[tokio::test]
+async fn each_break_of_a_quiet_stream_has_a_patience_of_its_own() {
+    let patience = Duration::from_millis(300);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let mut last = String::new();
+        for n in 0..4 {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = [0; 2048];
+            let length = stream.read(&mut asked).await.expect("a request");
+            last = String::from_utf8_lossy(&asked[..length]).into_owned();
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: alive\n\n";
+            let word = if n < 3 {
+                String::new()
+            } else {
+                event("8-0", "queued")
+            };
+            let sent = stream.write_all((head.to_owned() + &word).as_bytes()).await;
+            sent.expect("sent");
+            // The connection stands for longer than the patience, and breaks.
+            tokio::time::sleep(patience + Duration::from_millis(50)).await;
+        }
+        last
+    });
+    let mut events = at(&url, "mlk_a", patience).follow_account("acme", Some("7-0"));
+    let Some(Happened::Event { id, .. }) = next(&mut events).await else {
+        panic!("it goes on");
+    };
+    assert_eq!(id, "8-0");
+    let last = server.await.expect("served").to_lowercase();
+    assert!(last.contains("last-event-id: 7-0"), "{last}");
+}
+
+#[tokio::test]
+async fn a_stream_for_which_there_is_no_place_comes_again_when_the_server_asks_it_to() {
+    let server = MockServer::start().await;
+    let full = ResponseTemplate::new(503).insert_header("retry-after", "1");
+    let problem = json!({"type": "/problems/overloaded", "title": "full", "status": 503});
+    let full = full.set_body_raw(problem.to_string(), "application/problem+json");
+    let times = 2;
+    let follow = || Mock::given(method("GET"));
+    follow()
+        .respond_with(full)
+        .up_to_n_times(times)
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    follow()
+        .respond_with(stream(event("1-0", "queued")))
+        .mount(&server)
+        .await;
+    let began = Instant::now();
+    let client = at(&server.uri(), "mlk_a", Duration::from_secs(60));
+    let happened = next(&mut client.follow_account("acme", None)).await;
+    assert!(matches!(happened, Some(Happened::Event { .. })));
+    let waited = began.elapsed();
+    // Each time as long as was asked, and up to as long again.
+    let asked = Duration::from_secs(times);
+    assert!(
+        (asked..asked * 2 + Duration::from_secs(5)).contains(&waited),
+        "{waited:?}"
+    );
 }
 
 #[tokio::test]
