@@ -313,3 +313,36 @@ async fn events_of_one_call_are_told_one_by_one_from_any_place_on() {
     }
     assert_eq!(told, submitted);
 }
+
+#[tokio::test]
+async fn promise_10_the_same_job_twice_in_one_call_is_held_once() {
+    let store = store().await.at(T0);
+    let acme = funded(&store, "acme", 100).await;
+    let job = job_for(&store, &acme, 10);
+    assert_eq!(job.idempotency_key, None);
+    let answers = store.submit_many(&[job.clone(), job]).await;
+    let answers: Vec<_> = answers.iter().map(held).collect();
+    assert_eq!(answers, [Some(false), Some(true)]);
+    assert_eq!(balance(&store, &acme).await, (90, 10));
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn the_room_of_a_lane_counts_the_jobs_of_the_same_call() {
+    let limits = meterline::store::Options {
+        max_active: 1,
+        lane_max: 1,
+        ..options()
+    };
+    let store = store_with(limits).await.at(T0);
+    let acme = funded(&store, "acme", 100).await;
+    let jobs: Vec<NewJob> = (0..3).map(|_| job_for(&store, &acme, 10)).collect();
+    let answers = store.submit_many(&jobs).await;
+    let told: Vec<_> = answers.iter().map(held).collect();
+    assert_eq!(told, [Some(false), Some(false), None]);
+    assert_eq!(
+        answers[2].as_ref().expect("an answer"),
+        &SubmitOutcome::Refused(SubmitRefusal::LaneFull)
+    );
+    assert_sound(&store).await;
+}

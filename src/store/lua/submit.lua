@@ -59,7 +59,8 @@ local function submit(at)
     'created_at', part.at, 'fingerprint', fingerprint, 'price_version', version }
   if quote ~= '' then fields[#fields + 1], fields[#fields + 2] = 'quote', quote end
   if idem ~= '' then fields[#fields + 1], fields[#fields + 2] = 'idem', idem end
-  is_made[id], idems[idem_key] = true, id
+  is_made[id] = true -- guard: submitted_in_this_call
+  idems[idem_key] = id -- guard: key_of_this_call
   commit_admission(part, acct, r, fields, payload, idem)
   if idem ~= '' then put_off(part, 'MSET', nil, idem_key, id) end
   return { 'held', id, ceiling, r.state }

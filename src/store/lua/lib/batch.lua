@@ -19,7 +19,7 @@ local function each_item(part, first, size, act)
     end
     answers[#answers + 1] = answer
   end
-  write_later(part)
   if part.seq > before then write_part(part) end
+  write_later(part)
   return answers
 end

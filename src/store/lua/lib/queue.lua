@@ -45,7 +45,7 @@ local function enter_lane(part, job, account, queue, class)
   local order = redis.call('HINCRBY', KEYS[1], 'lane_seq', 1)
   redis.call('ZADD', lane_key(account, queue), int(CLASS_RANK[class] * RANK_STEP + order), job)
   redis.call('ZADD', PREFIX .. 'part:lanes', 'NX', int(part.now), account .. ':' .. queue)
-  lanes = 1
+  lanes = 1 -- guard: lane_of_this_call
   redis.call('HSET', key('job', job), 'state', 'queued', 'stream', '', 'entry', '')
 end
 

@@ -1,12 +1,12 @@
 -- ready: what a claim reads: the ready streams, and the jobs whose entries it was given.
 
--- The last id of each stream, and which of them are there.
+-- The last id of each stream, and which of them are there: asking for more of one that is not is an error.
 local function look_at(streams, first)
   local cursors, exists = {}, {}
   for i = first, #streams do
-    local info = redis.pcall('XINFO', 'STREAM', streams[i])
-    local last = '0-0'
-    exists[streams[i]] = #info > 0
+    local stream, last = streams[i], '0-0'
+    exists[stream] = redis.call('EXISTS', stream) == 1
+    local info = exists[stream] and redis.call('XINFO', 'STREAM', stream) or {}
     for n = 1, #info, 2 do
       if info[n] == 'last-generated-id' then last = info[n + 1] end
     end
