@@ -59,7 +59,7 @@ async fn produce(rig: Arc<Rig>, id: AccountId, name: &'static str) -> Vec<JobId>
 }
 
 /// Runs the program to its end; what it printed as JSON.
-fn meterline(redis: &str, history: &SecretString, arguments: &[&str]) -> Value {
+pub(crate) fn meterline(redis: &str, history: &SecretString, arguments: &[&str]) -> Value {
     let output = command(redis, history, arguments)
         .output()
         .expect("meterline");
@@ -90,7 +90,7 @@ async fn committed(url: &SecretString, seq: i64) {
 }
 
 /// What history says of each account: what there was in all, what was charged and refunded.
-async fn figures(url: &SecretString) -> BTreeMap<String, [i64; 4]> {
+pub(crate) async fn figures(url: &SecretString) -> BTreeMap<String, [i64; 4]> {
     let sql = "select account, available_ucr + held_ucr, granted_ucr, captured_ucr, refunded_ucr
         from accounts order by account";
     let rows = connect(url).await.query(sql, &[]).await.expect("accounts");

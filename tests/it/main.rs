@@ -26,6 +26,7 @@ mod handover;
 mod handover_restart;
 mod handover_store;
 mod history;
+mod history_cluster;
 mod history_crash;
 mod history_through;
 mod hostile;
