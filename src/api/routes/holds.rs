@@ -47,6 +47,12 @@ pub(in crate::api) async fn list(
 ) -> Result<Response, Problem> {
     let limit = limit(asked.limit)?;
     let older_than_ms = asked.older_than_ms.unwrap_or(0);
+    if let Some(account) = &asked.account {
+        let found = house.store.account(account).await;
+        if found.map_err(Problem::harmless)?.is_none() {
+            return Err(Problem::unknown_account(account));
+        }
+    }
     let oldest = house
         .store
         .oldest_holds(asked.account.as_ref(), older_than_ms, limit);
