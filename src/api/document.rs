@@ -48,6 +48,8 @@ impl utoipa::Modify for Keys {
 pub(super) struct Document {
     /// As it is served.
     pub(super) text: String,
+    /// The same as a page for people.
+    pub(super) reference: String,
     scopes: HashMap<(Method, String), Vec<KeyScope>>,
     /// Paths whose POST has no idempotency key of its own in the books: its answer is kept instead.
     kept: HashSet<String>,
@@ -68,7 +70,13 @@ impl Document {
         }
         let mut text = serde_json::to_string_pretty(&value).unwrap_or_default();
         text.push('\n');
-        Self { text, scopes, kept }
+        let reference = super::reference::page(&value);
+        Self {
+            text,
+            reference,
+            scopes,
+            kept,
+        }
     }
 
     /// Whether answers of this path's POST are kept under the idempotency key that was sent.

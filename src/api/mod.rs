@@ -14,6 +14,7 @@ mod hub;
 mod limits;
 mod metrics;
 mod problem;
+mod reference;
 mod refusals;
 mod repeats;
 mod routes;

@@ -1,12 +1,13 @@
 //! The events of a partition as they happen.
 
 use redis::from_redis_value;
+use redis::streams::StreamId;
 
 use super::reader::{Cursors, Reader};
 use super::{Error, Store};
 use crate::domain::ids::JobId;
 
-/// Events in one read.
+/// Entries in one read.
 const READ_MAX: usize = 100;
 
 /// One thing that happened to a job.
@@ -76,19 +77,82 @@ impl EventReader {
         });
         let mut events = Vec::new();
         for (stream, entry) in entries {
-            let text = |field: &str| {
-                let value = entry.map.get(field).cloned().unwrap_or(redis::Value::Nil);
-                from_redis_value::<String>(value).unwrap_or_default()
-            };
-            events.push(Event {
-                job: text("j"),
-                account: text("a"),
-                event: text("e"),
-                detail: text("d"),
-                at_ms: text("t").parse().unwrap_or(0),
-            });
-            self.cursor.insert(stream, entry.id.clone());
+            events.extend(events_of(&entry));
+            self.cursor.insert(stream, entry.id);
         }
         Ok(events)
+    }
+}
+
+/// What one entry of the stream tells: one event, or those of several jobs that one call was about, a line
+/// `what job account detail` for each.
+pub(super) fn events_of(entry: &StreamId) -> Vec<Event> {
+    let text = |field: &str| {
+        let value = entry.map.get(field).cloned().unwrap_or(redis::Value::Nil);
+        from_redis_value::<String>(value).unwrap_or_default()
+    };
+    let at_ms = text("t").parse().unwrap_or(0);
+    if !entry.map.contains_key("p") {
+        return vec![Event {
+            job: text("j"),
+            account: text("a"),
+            event: text("e"),
+            detail: text("d"),
+            at_ms,
+        }];
+    }
+    let several = text("p");
+    let told = several.lines().filter_map(|line| {
+        let mut words = line.splitn(4, ' ').map(str::to_owned);
+        Some(Event {
+            event: words.next()?,
+            job: words.next()?,
+            account: words.next()?,
+            detail: words.next()?,
+            at_ms,
+        })
+    });
+    told.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(fields: &[(&str, &str)]) -> StreamId {
+        let value = |text: &str| redis::Value::BulkString(text.as_bytes().to_vec());
+        let map = fields
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), value(text)));
+        StreamId {
+            id: "1-0".to_owned(),
+            map: map.collect(),
+            ..StreamId::default()
+        }
+    }
+
+    #[test]
+    fn an_entry_tells_of_one_event_or_of_several() {
+        let one = entry(&[
+            ("j", "j1"),
+            ("a", "acme"),
+            ("e", "running"),
+            ("d", "w 1"),
+            ("t", "7"),
+        ]);
+        let several = entry(&[
+            ("t", "7"),
+            ("p", "running j1 acme w 1\nclosed  acme \nsucceeded j2 b "),
+        ]);
+        let told = events_of(&several);
+        assert_eq!(events_of(&one), told[..1]);
+        assert_eq!(
+            told[1..]
+                .iter()
+                .map(|e| [&*e.event, &*e.job, &*e.account, &*e.detail])
+                .collect::<Vec<_>>(),
+            [["closed", "", "acme", ""], ["succeeded", "j2", "b", ""]]
+        );
+        assert!(told.iter().all(|event| event.at_ms == 7));
     }
 }

@@ -3,16 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use redis::from_redis_value;
 use redis::streams::StreamId;
 
-use super::events::Event;
+use super::events::{Event, events_of};
 use super::reader::{Cursors, Reader};
 use super::{Error, Store};
 
 /// As many entries a partition's stream has before its front is trimmed: `EVENTS_MAX` of lib/base.lua.
 const TRIMMED_ABOVE: u64 = 10_000;
-/// Events of each partition in one read.
+/// Entries of each partition in one read.
 const READ_MAX: usize = 200;
 
 /// An event's place in its partition's stream. Later ones are greater.
@@ -20,6 +19,8 @@ const READ_MAX: usize = 200;
 pub struct EventId {
     ms: u64,
     n: u64,
+    /// Its place in an entry that tells of several.
+    place: usize,
 }
 
 impl EventId {
@@ -28,13 +29,18 @@ impl EventId {
         Self {
             ms: ms.saturating_sub(1),
             n: u64::MAX,
+            place: 0,
         }
     }
 }
 
 impl std::fmt::Display for EventId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.ms, self.n)
+        write!(f, "{}-{}", self.ms, self.n)?;
+        match self.place {
+            0 => Ok(()),
+            place => write!(f, ".{place}"),
+        }
     }
 }
 
@@ -43,10 +49,12 @@ impl std::str::FromStr for EventId {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (ms, n) = text.split_once('-').ok_or(())?;
+        let (n, place) = n.split_once('.').unwrap_or((n, "0"));
         let number = |text: &str| text.parse().map_err(|_| ());
         Ok(Self {
             ms: number(ms)?,
             n: number(n)?,
+            place: place.parse().map_err(|_| ())?,
         })
     }
 }
@@ -116,20 +124,20 @@ impl Store {
             .arg(1);
         ask.cmd("XRANGE")
             .arg(&stream)
-            .arg(format!("({after}"))
+            .arg(format!("{}-{}", after.ms, after.n)) // its entry may tell of more
             .arg("+")
             .arg("COUNT")
-            .arg(limit);
+            .arg(limit.saturating_add(1));
         type Rows = redis::streams::StreamRangeReply;
         let (length, first, rows): (u64, Rows, Rows) = self.read("events", &ask).await?;
         let first: Option<EventId> = first.ids.first().and_then(|entry| entry.id.parse().ok());
-        let events: Vec<FeedEvent> = rows
-            .ids
-            .iter()
-            .filter_map(|entry| event(partition, entry))
-            .collect();
+        let entries = rows.ids.iter();
+        let told = entries.flat_map(|entry| events_at(partition, entry));
+        let mut events: Vec<FeedEvent> = told.filter(|event| event.id > after).collect();
+        let more = events.len() > limit || rows.ids.len() > limit;
+        events.truncate(limit);
         Ok(EventPage {
-            more: rows.ids.len() == limit,
+            more,
             gap: length >= TRIMMED_ABOVE && first.is_some_and(|first| first > after),
             events,
         })
@@ -146,7 +154,7 @@ impl Feed {
                 continue;
             };
             let entries = stream.ids.iter();
-            events.extend(entries.filter_map(|entry| event(*partition, entry)));
+            events.extend(entries.flat_map(|entry| events_at(*partition, entry)));
             if let Some(last) = stream.ids.last() {
                 self.cursors.insert(stream.key, last.id.clone());
             }
@@ -155,22 +163,18 @@ impl Feed {
     }
 }
 
-fn event(partition: u16, entry: &StreamId) -> Option<FeedEvent> {
-    let text = |field: &str| {
-        let value = entry.map.get(field).cloned().unwrap_or(redis::Value::Nil);
-        from_redis_value::<String>(value).unwrap_or_default()
+/// What an entry tells, each with its place; nothing where its id cannot be read.
+fn events_at(partition: u16, entry: &StreamId) -> Vec<FeedEvent> {
+    let Ok(first) = entry.id.parse::<EventId>() else {
+        return Vec::new();
     };
-    Some(FeedEvent {
+    let told = events_of(entry).into_iter().enumerate();
+    let placed = told.map(|(place, event)| FeedEvent {
         partition,
-        id: entry.id.parse().ok()?,
-        event: Event {
-            job: text("j"),
-            account: text("a"),
-            event: text("e"),
-            detail: text("d"),
-            at_ms: text("t").parse().unwrap_or(0),
-        },
-    })
+        id: EventId { place, ..first },
+        event,
+    });
+    placed.collect()
 }
 
 #[cfg(test)]
@@ -183,6 +187,8 @@ mod tests {
         assert!(id("9-5") < id("10-0") && id("10-0") < id("10-1"));
         assert!(EventId::before_ms(10) < id("10-0") && EventId::before_ms(10) > id("9-7"));
         assert_eq!(id("10-1").to_string(), "10-1");
-        assert!("10".parse::<EventId>().is_err());
+        assert!(id("10-1") < id("10-1.1") && id("10-1.1") < id("10-2"));
+        assert_eq!(id("10-1.1").to_string(), "10-1.1");
+        assert!("10".parse::<EventId>().is_err() && "10-1.x".parse::<EventId>().is_err());
     }
 }

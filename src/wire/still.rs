@@ -60,6 +60,7 @@ pub struct HoldQuery {
     #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9._@-]{1,64}$")]
     pub account: Option<AccountId>,
     /// Only those that are held for at least so long.
+    #[param(maximum = 3155760000000u64)]
     pub older_than_ms: Option<u64>,
     /// How many are listed, 1 to 100, 20 where nothing is said.
     #[param(minimum = 1, maximum = 100)]

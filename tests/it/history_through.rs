@@ -11,10 +11,10 @@ use secrecy::SecretString;
 use crate::support::postgres::{connect, fresh_history, project};
 use crate::support::*;
 
-const HOUR_MS: u64 = 3_600_000;
+pub(crate) const HOUR_MS: u64 = 3_600_000;
 
 /// Everything is forgotten soon.
-fn short() -> Options {
+pub(crate) fn short() -> Options {
     Options {
         opening_ms: 1_000,
         journal_retention_ms: 1_000,
@@ -25,7 +25,7 @@ fn short() -> Options {
 }
 
 /// One job an hour for two accounts, charged, failed or cancelled in turn; returns when the last was over.
-async fn live(store: &Store, jobs: u64) -> (AccountId, u64) {
+pub(crate) async fn live(store: &Store, jobs: u64) -> (AccountId, u64) {
     let acme = funded(store, "acme", 500).await;
     let other = funded(store, "other", 500).await;
     for n in 0..jobs {
@@ -49,7 +49,7 @@ async fn live(store: &Store, jobs: u64) -> (AccountId, u64) {
 }
 
 /// Takes the front off the journal, as far as a round of openings at `at_ms` lets it.
-async fn trim(store: &Store, url: &SecretString, at_ms: u64) {
+pub(crate) async fn trim(store: &Store, url: &SecretString, at_ms: u64) {
     store.at(at_ms).open_books(0).await.expect("a round");
     let later = store.at(at_ms + 2_000);
     later.open_books(0).await.expect("a round");

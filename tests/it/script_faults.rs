@@ -92,7 +92,7 @@ const ELSEWHERE: [(&str, &str); 2] = [
 ];
 
 /// What the commands that write do to a key: its type.
-const WRITES: [(&str, &str); 25] = [
+const WRITES: [(&str, &str); 26] = [
     ("UNLINK", ""),
     ("APPEND", "string"),
     ("DEL", ""),
@@ -100,6 +100,7 @@ const WRITES: [(&str, &str); 25] = [
     ("HINCRBY", "hash"),
     ("HSET", "hash"),
     ("HSETNX", "hash"),
+    ("MSET", "string"),
     ("PEXPIRE", ""),
     ("SADD", "set"),
     ("SET", "string"),

@@ -4,8 +4,8 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::IdempotencyKey;
 use meterline::domain::job::State;
 use meterline::store::{
-    CheckpointOutcome, ClaimedJob, Error, FailOutcome, NewJob, Noted, SettleOutcome, Store,
-    SubmitOutcome, SubmitRefusal, Word,
+    CheckpointOutcome, ClaimedJob, Error, EventId, FailOutcome, NewJob, Noted, SettleOutcome,
+    Store, SubmitOutcome, SubmitRefusal, Word,
 };
 
 use crate::support::*;
@@ -276,5 +276,73 @@ async fn the_room_of_a_partition_counts_the_jobs_of_the_same_call() {
     assert_eq!(accepted, [Some(false), Some(false), None, None]);
     let full = SubmitOutcome::Refused(SubmitRefusal::QueueFull);
     assert_eq!(answers[2].as_ref().expect("an answer"), &full);
+    assert_sound(&store).await;
+}
+
+/// The events of one call stand together in few entries; whoever reads on from the middle of one misses none
+/// and hears none twice.
+#[tokio::test]
+async fn events_of_one_call_are_told_one_by_one_from_any_place_on() {
+    let (store, raw) = store_and_raw(options()).await;
+    let acme = funded(&store, "acme", 1_000).await;
+    let mut follower = store.follow_partition(0).await.expect("a reader");
+    let before: u64 = raw.run(&["XLEN", &key("part", "events")]).await;
+    let jobs: Vec<NewJob> = (0..20).map(|_| job_for(&store, &acme, 10)).collect();
+    store.submit_many(&jobs).await;
+    let after: u64 = raw.run(&["XLEN", &key("part", "events")]).await;
+    assert_eq!(after - before, 3, "eight to an entry");
+    let submitted: Vec<String> = jobs.iter().map(|job| job.job.to_string()).collect();
+
+    let heard = follower.next(1_000).await.expect("events");
+    let heard: Vec<_> = heard.iter().map(|event| event.job.clone()).collect();
+    assert_eq!(heard, submitted);
+
+    let mut last = EventId::default();
+    let mut told = Vec::new();
+    loop {
+        let page = store.events_after(0, last, 3).await.expect("a page");
+        assert!(page.events.len() <= 3);
+        assert!(page.events.windows(2).all(|two| two[0].id < two[1].id));
+        let known = page.events.iter().filter(|e| e.event.event == "submitted");
+        told.extend(known.map(|event| event.event.job.clone()));
+        last = page.events.last().map_or(last, |event| event.id);
+        assert_eq!(last.to_string().parse(), Ok(last), "as a client sends it");
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(told, submitted);
+}
+
+#[tokio::test]
+async fn promise_10_the_same_job_twice_in_one_call_is_held_once() {
+    let store = store().await.at(T0);
+    let acme = funded(&store, "acme", 100).await;
+    let job = job_for(&store, &acme, 10);
+    assert_eq!(job.idempotency_key, None);
+    let answers = store.submit_many(&[job.clone(), job]).await;
+    let answers: Vec<_> = answers.iter().map(held).collect();
+    assert_eq!(answers, [Some(false), Some(true)]);
+    assert_eq!(balance(&store, &acme).await, (90, 10));
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn the_room_of_a_lane_counts_the_jobs_of_the_same_call() {
+    let limits = meterline::store::Options {
+        max_active: 1,
+        lane_max: 1,
+        ..options()
+    };
+    let store = store_with(limits).await.at(T0);
+    let acme = funded(&store, "acme", 100).await;
+    let jobs: Vec<NewJob> = (0..3).map(|_| job_for(&store, &acme, 10)).collect();
+    let answers = store.submit_many(&jobs).await;
+    let told: Vec<_> = answers.iter().map(held).collect();
+    assert_eq!(told, [Some(false), Some(false), None]);
+    assert_eq!(
+        answers[2].as_ref().expect("an answer"),
+        &SubmitOutcome::Refused(SubmitRefusal::LaneFull)
+    );
     assert_sound(&store).await;
 }

@@ -10,10 +10,13 @@ use super::listing::limit;
 use super::shapes::ProblemBody;
 use crate::api::House;
 use crate::api::extract::{Query, answer};
-use crate::api::problem::Problem;
+use crate::api::problem::{Kind, Problem};
 use crate::api::text::rfc3339;
 use crate::store::HoldView;
 use crate::wire::{Hold, HoldQuery, Holds, Pinned};
+
+/// Nothing is held for longer, ms.
+const AGE_MAX_MS: u64 = 3_155_760_000_000;
 
 impl Hold {
     fn of(view: &HoldView) -> Self {
@@ -47,6 +50,10 @@ pub(in crate::api) async fn list(
 ) -> Result<Response, Problem> {
     let limit = limit(asked.limit)?;
     let older_than_ms = asked.older_than_ms.unwrap_or(0);
+    if older_than_ms > AGE_MAX_MS {
+        let detail = format!("older_than_ms: at most {AGE_MAX_MS}, a hundred years");
+        return Err(Problem::new(Kind::BadRequest, detail));
+    }
     if let Some(account) = &asked.account {
         let found = house.store.account(account).await;
         if found.map_err(Problem::harmless)?.is_none() {

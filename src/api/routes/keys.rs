@@ -68,7 +68,7 @@ impl Key {
 
 /// A secret, shown this once.
 #[derive(Clone, Serialize, ToSchema)]
-pub(in crate::api) struct Secret {
+pub(in crate::api) struct KeySecret {
     /// The key's id.
     key: String,
     /// What to send as `Authorization: Bearer ...`; not in the answer to a repetition, as it is kept nowhere.
@@ -81,7 +81,7 @@ pub(in crate::api) struct Secret {
     old_until: Option<String>,
 }
 
-impl Secret {
+impl KeySecret {
     fn shown_once(self) -> Response {
         let kept = Self {
             secret: None,
@@ -119,7 +119,7 @@ pub(in crate::api) struct KeyRequest {
 /// Make an API key
 #[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "keys",
     security(("key" = ["admin"])), request_body = KeyRequest,
-    responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 201, body = KeySecret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn create(
     State(house): State<Arc<House>>,
     caller: Caller,
@@ -157,7 +157,7 @@ pub(in crate::api) async fn create(
 async fn made(house: &House, new: &NewKey) -> Result<Response, Problem> {
     let secret = ApiSecret::new(new.kind);
     let expires_at_ms = house.store.create_key(&secret, new).await?;
-    let made = Secret {
+    let made = KeySecret {
         key: secret.id().to_owned(),
         secret: Some(secret.reveal()),
         expires_at: expires_at_ms.and_then(rfc3339),
@@ -193,7 +193,7 @@ pub(in crate::api) struct RotateRequest {
 /// Give an API key a new secret
 #[utoipa::path(post, path = "/v1/keys/{key}/rotate", operation_id = "rotate_key", tag = "keys",
     security(("key" = ["admin"])), request_body = Option<RotateRequest>,
-    responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 201, body = KeySecret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn rotate(
     State(house): State<Arc<House>>,
     caller: Caller,
@@ -207,7 +207,7 @@ pub(in crate::api) async fn rotate(
     let rotated = house.store.rotate_key(&secret, overlap_ms, reason, &by);
     match rotated.await? {
         RotateOutcome::Rotated(old_until_ms) => {
-            let made = Secret {
+            let made = KeySecret {
                 key,
                 secret: Some(secret.reveal()),
                 expires_at: None,
@@ -279,7 +279,7 @@ pub(in crate::api) struct TokenRequest {
 /// It may do what `produce` may, for this account alone, and ends by itself. A token makes no tokens.
 #[utoipa::path(post, path = "/v1/accounts/{account}/tokens", operation_id = "create_token", tag = "keys",
     security(("key" = ["produce"])), request_body = Option<TokenRequest>,
-    responses((status = 201, body = Secret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+    responses((status = 201, body = KeySecret), (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub(in crate::api) async fn token(
     State(house): State<Arc<House>>,
     caller: Caller,

@@ -1,6 +1,6 @@
 #!lua
 -- account: opens an account.
--- uses: base, account
+-- uses: base, events, account, expiry
 -- KEYS 1 part:meta  2 acct  3 grants
 -- ARGV 1 time or ''  2 account  3 max_active (0 = the default of the settings)
 --      4 threshold of its low balance, micro-credits (0 = no event)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- account_set: what an account may do: active jobs, caps, the threshold of its low balance.
--- uses: base, account, acts, hold, queue
+-- uses: base, events, account, expiry, acts, hold, queue
 -- KEYS 1 part:meta  2 acct  3 grants
 -- ARGV 1 time or ''  2 account  3 max_active | queue | caps | alert  4 value: a number (0 = default or off);
 --      for queue `name=number`; for caps `day|month` in micro-credits, a part may be '-' = as it is

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- account_state: closes an account, or opens a closed one again.
--- uses: base, account, acts
+-- uses: base, events, account, expiry, acts
 -- KEYS 1 part:meta  2 acct  3 grants
 -- ARGV 1 time or ''  2 account  3 closed | open  4 reason  5 actor
 -- replies: set | unchanged | unknown_account | account_frozen | has_open_jobs held_ucr

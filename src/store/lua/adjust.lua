@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- adjust: a correction up or down by an operator; a clawback is one down that names a payment.
--- uses: base, account, acts, operation, hold, credit
+-- uses: base, events, account, expiry, acts, operation, hold, credit
 -- KEYS 1 part:meta  2 acct  3 grants  4 ops
 -- ARGV 1 time or ''  2 account  3 operation id  4 amount_ucr ('' = all that is left of the payment)
 --      5 up | down | clawback  6 reason  7 actor  8 live grants at most  9 fingerprint

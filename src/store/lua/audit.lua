@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- audit: lets one process at a time audit a partition, and keeps what it found.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:audit
 -- ARGV 1 time or ''  2 who  3 lead | found  4 lease_ms (lead), or the report as JSON (found)
 --      5 '1' = nothing differs  6 sequence read to  7 sequence of the newest wrong opening (found)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: ends a waiting job now; flags a running one, which the worker or the sweep then ends.
--- uses: base, account, caps, hold, queue, job, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 job
 -- ARGV 1 time or ''  2 job  3 grace_ms  4 actor
 -- replies: cancelled released_ucr | cancelling | ended state | unknown_job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- checkpoint: writes down how far submissions have come, before the next step of each is taken.
--- uses: base, account, caps, hold, queue, job, batch, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, batch, hooks
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2.. five of each job: job, token, intent | handle | artifact, the record as JSON,
 --      submission (intent only): the number that this intent gets

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: hands a worker as many ready jobs as it has free slots, each with a new token.
--- uses: base, account, caps, hold, queue, job, acts, frozen, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, ready, acts, frozen, hooks
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4.. four streams a queue: resume, high, normal, low
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 nonce  5 '1' = serve low before high this time
 --      6.. a queue and its free slots, in the order of KEYS
@@ -19,43 +19,30 @@ local away = part.now - part.tick_ms > lease_ms / 2 or part.now < part.reap_afte
 if lease > 0 and lease < part.now and not away then return { 'lost' } end -- guard: claim_lapsed_worker
 
 -- Read before the streams are: a job that arrives afterwards wakes the worker.
-local cursors, exists = {}, {}
-for i = 4, #KEYS do
-  local info = redis.pcall('XINFO', 'STREAM', KEYS[i])
-  local last = '0-0'
-  exists[KEYS[i]] = #info > 0
-  for n = 1, #info, 2 do
-    if info[n] == 'last-generated-id' then last = info[n + 1] end
-  end
-  cursors[#cursors + 1] = last
-end
+local cursors, exists = look_at(KEYS, 4)
 
 -- point of no return
 redis.call('ZADD', KEYS[2], int(part.now + lease_ms), worker)
 local ended, waits = 0, {}
+begin_later(part)
 local function read(stream, count)
   -- Looking must not make a stream, nor a consumer that stays; a job that ended here may have let one in.
   if not exists[stream] and (ended == 0 or redis.call('EXISTS', stream) == 0) then return {} end
-  local reply = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
-  if reply and reply.err then
-    redis.call('XGROUP', 'CREATE', stream, GROUP, '0')
-    reply = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', count, 'STREAMS', stream, '>')
-  end
-  return reply and reply[1] and reply[1][2] or {}
+  return read_new(stream, worker, count)
 end
 
 local function drop(stream, entry)
-  redis.call('XACK', stream, GROUP, entry)
-  redis.call('XDEL', stream, entry)
+  put_off(part, 'XACK', stream, entry)
+  put_off(part, 'XDEL', stream, entry)
   ended = ended + 1
 end
 
 local function start(stream, entry, id)
-  local job, more = load_job(id, 'ttl_at', 'deadline_ms', 'takes', 'tries', 'route', 'rule', 'asked_ms', 'asked_outputs', 'due_at')
+  local job, more = load_ready(id)
   if not job or job.state ~= 'queued' or job.entry ~= entry then return drop(stream, entry) end -- guard: stale_entry
   local state = nil
   if job.cancel_at > 0 then state = 'cancelled' end -- guard: claim_cancelled
-  if part.now >= (job.deadline_at > 0 and job.deadline_at or tonumber(more[20])) then state = 'timed_out' end -- guard: claim_deadline
+  if part.now >= (job.deadline_at > 0 and job.deadline_at or more.ttl_at) then state = 'timed_out' end -- guard: claim_deadline
   if state then
     commit_end(part, plan_end(part, job, { state = state, class = state == 'timed_out' and 'timeout' or '',
       capture = 0, absorbed = 0, by = 'claim' }), { 'token', '' })
@@ -63,32 +50,30 @@ local function start(stream, entry, id)
     return nil
   end
   if is_frozen(part, job.account) then -- guard: claim_frozen
-    drop_entry(job)
+    drop_entry(part, job)
     redis.call('HSET', key('job', id), 'state', 'scheduled', 'stream', '', 'entry', '', 'due_at', int(part.now + PARK_MS))
     park(part, job)
     event(part, id, job.account, 'deferred', 'frozen')
     ended = ended + 1
     return nil
   end
-  local takes = int((tonumber(more[22]) or 0) + 1)
+  local takes = int(more.takes + 1)
   local token = takes .. '-' .. ARGV[4]
-  local deadline = job.deadline_at
-  if deadline == 0 then
-    deadline = part.now + tonumber(more[21])
-    redis.call('ZADD', PREFIX .. 'part:deadlines', int(deadline), id)
-  end
+  local deadline = job.deadline_at > 0 and job.deadline_at or part.now + more.deadline_ms
+  local deadline_text = int(deadline)
+  if job.deadline_at == 0 then put_off(part, 'ZADD', PREFIX .. 'part:deadlines', deadline_text, id) end
   redis.call('HSET', key('job', id), 'state', 'running', 'token', token, 'takes', takes, 'worker', worker,
-    'started_at', part.at, 'deadline_at', int(deadline))
+    'started_at', part.at, 'deadline_at', deadline_text)
   if job.takeovers == 0 and job.stream ~= job.queue .. ':resume' then
     waits[job.queue] = waits[job.queue] or {}
-    table.insert(waits[job.queue], int(math.max(part.now - tonumber(more[28]), 0)))
+    table.insert(waits[job.queue], int(math.max(part.now - more.due_at, 0)))
   end
-  event(part, id, job.account, 'running', worker)
+  event(part, id, job.account, 'running', worker, more.takes == 0 and 'early')
   local work = { false, false, false }
   if job.stage ~= '' then work = redis.call('HMGET', key('work', id), 'intent', 'handle', 'artifact') end
-  return { id, token, job.account, job.tool, job.queue, job.stage, more[23] or '0', int(job.takeovers),
-    int(job.submissions), more[24] or '0', int(deadline - part.now), int(job.hold_ucr), more[25], more[26], more[27],
-    redis.call('GET', key('payload', id)) or '', work[1] or '', work[2] or '', work[3] or '' }
+  return { id, token, job.account, job.tool, job.queue, job.stage, more.tries, int(job.takeovers),
+    int(job.submissions), more.route, int(deadline - part.now), job.hold_text, more.rule, more.asked_ms, more.asked_outputs,
+    key('payload', id), work[1] or '', work[2] or '', work[3] or '' }
 end
 
 local jobs = {}
@@ -116,4 +101,6 @@ for q = 0, queues - 1 do
   end
 end
 note_starts(part, waits)
+write_later(part)
+read_payloads(jobs, 16)
 return { 'claimed', jobs, cursors, int(ended), is_full() and '1' or '', part.frozen or '' }

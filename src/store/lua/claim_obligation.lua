@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim_obligation: hands out obligations that are due for a look, under a lease.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:obligations  3 part:owed
 -- ARGV 1 time or ''  2 lease_ms  3 obligations at most
 -- replies: claimed {obligation...}, each: id, lease's end, age_ms, looks before, job, submission, why, work

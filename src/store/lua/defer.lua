@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- defer: puts a job back without spending a try: limits, an open breaker, a hand-over.
--- uses: base, account, caps, hold, queue, job, hooks, costs
+-- uses: base, events, account, expiry, caps, hold, queue, job, hooks, costs
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 token  4 delay_ms  5 reason  6 '1' = keep intent and handle
 --      7 '1' = ahead of new work (hand-over): the job had its turn, and its deadline goes on
@@ -28,7 +28,7 @@ local delay = tonumber(ARGV[4])
 local due = part.now + delay
 
 -- point of no return
-drop_entry(job)
+drop_entry(part, job)
 redis.call('HSET', KEYS[2], 'state', 'scheduled', 'token', '', 'worker', '', 'stream', '', 'entry', '', 'due_at', int(due))
 if not keep then
   redis.call('HSET', KEYS[2], 'stage', '', 'open_submission', '')

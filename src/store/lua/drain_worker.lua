@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- drain_worker: orders a worker to hand its jobs over and to end; it hears of it at once.
--- uses: base, acts
+-- uses: base, events, acts
 -- KEYS 1 part:meta  2 part:leases  3 part:drains  4 part:control  5 part:acts
 -- ARGV 1 time or ''  2 worker  3 reason  4 actor
 -- replies: ordered | already | gone

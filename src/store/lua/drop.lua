@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- drop: forgets a dead letter: what was asked for goes, the job's record stays its time.
--- uses: base, acts
+-- uses: base, events, acts
 -- KEYS 1 part:meta  2 job  3 payload  4 part:deadletters  5 part:finished
 -- ARGV 1 time or ''  2 job  3 reason  4 actor
 -- replies: dropped hold_ucr account | replayed (the same) | redriven job | not_dead state | unknown_job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- fail: tries that did not succeed: again later with the same hold, or the end with a full release.
--- uses: base, account, caps, hold, queue, job, batch, hooks, costs
+-- uses: base, events, account, expiry, caps, hold, queue, job, batch, hooks, costs
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2.. ten of each job: job, token, again | end, class, what to tell the user, delay_ms,
 --      tries spent from now on, route from now on, '1' = the submission has its verdict, what it cost
@@ -41,7 +41,7 @@ local function fail(at)
   -- point of no return
   if job.open_submission == '1' then write_obligation(part, job, class) end
   book_cost(part, job, class, '0', spent)
-  drop_entry(job)
+  drop_entry(part, job)
   redis.call('HSET', key('job', id), 'state', 'scheduled', 'token', '', 'worker', '', 'stage', '', 'open_submission', '',
     'stream', '', 'entry', '', 'tries', tries, 'route', route, 'due_at', due, 'fail_class', class, 'message', message,
     'lane', 'front')

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- force_fail: an operator ends an open job, whatever it is doing, and everything goes back.
--- uses: base, account, caps, hold, queue, job, acts, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, acts, hooks
 -- KEYS 1 part:meta  2 job
 -- ARGV 1 time or ''  2 job  3 class  4 reason  5 actor
 -- replies: ended state released_ucr | replayed (the same) | over state | unknown_job

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- forget_acts: takes operators' acts out of the log when they are old enough.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:acts
 -- ARGV 1 time or ''  2 ms that an act is kept  3 acts at most
 -- replies: forgotten n more

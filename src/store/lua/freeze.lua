@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- freeze: stops an account or a whole partition, and lets it go on.
--- uses: base, account, acts, frozen, opening
+-- uses: base, events, account, expiry, acts, frozen, opening
 -- KEYS 1 part:meta  2 part:frozen  3 part:freezes
 -- ARGV 1 time or ''  2 freeze | clear  3 account, or '*' for the partition  4 reason  5 actor
 --      6 operation id  7 what differed, a JSON list of texts (freeze only)

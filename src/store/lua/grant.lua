@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- grant: gives an account credits, once per operation id.
--- uses: base, account, operation, hold, credit
+-- uses: base, events, account, expiry, operation, hold, credit
 -- KEYS 1 part:meta  2 acct  3 grants  4 ops
 -- ARGV 1 time or ''  2 account  3 operation id  4 amount_ucr  5 kind  6 expires_at_ms (0 = never)
 --      7 reason  8 actor  9 live grants at most  10 fingerprint of amount, kind and expiry

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- heartbeat: renews a worker's lease and tells it what to stop. Never re-adds a lapsed worker.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4 stops (of the worker)  5 part:workers
 --      6 part:drains  7.. the streams it serves
 -- ARGV 1 time or ''  2 worker  3 lease_ms  4 what the worker says of itself, JSON

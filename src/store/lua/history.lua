@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- history: notes up to which entry the journal is committed outside the store; trimming waits for it.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2 sequence; 0 = none yet, but there is such a history
 -- replies: noted seq

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- hook_claim: hands out messages that are due, under a lease, few at a time for each endpoint.
--- uses: base, hooks
+-- uses: base, events, hooks
 -- KEYS 1 part:meta  2 part:hooks
 -- ARGV 1 time or ''  2 lease_ms  3 under way at one endpoint at most  4 messages at most
 --      5 messages of one outbox at most (as the settings have it)

@@ -1,6 +1,6 @@
 #!lua
 -- hook_create: an account gets an endpoint, where it is told of its jobs.
--- uses: base, acts, hooks
+-- uses: base, events, acts, hooks
 -- KEYS 1 part:meta  2 acct  3 hooks (of the account)  4 hook (the new one)  5 part:acts
 -- ARGV 1 time or ''  2 account  3 endpoint  4 url  5 topics, letters  6 secret  7 description  8 reason  9 actor
 --      10 endpoints of one account at most

@@ -1,6 +1,6 @@
 #!lua
 -- hook_redeliver: an operator puts dead messages of an endpoint back into its outbox.
--- uses: base, acts, hooks
+-- uses: base, events, acts, hooks
 -- KEYS 1 part:meta  2 hook  3 outbox  4 outdue  5 outdead  6 part:hooks  7 part:acts
 -- ARGV 1 time or ''  2 endpoint  3 one dead message, or '' = the oldest  4 at most so many (100 or fewer)
 --      5 messages of one outbox at most  6 reason  7 actor

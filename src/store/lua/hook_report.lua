@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- hook_report: what became of one try to deliver a message.
--- uses: base, hooks
+-- uses: base, events, hooks
 -- KEYS 1 part:meta  2 hook  3 outbox  4 outdue  5 outfly  6 outtry  7 outdead  8 part:hooks
 -- ARGV 1 time or ''  2 endpoint  3 message  4 its lease's end  5 taken | again | dead | gone  6 in short words
 --      7 delay_ms (again)  8 ms to leave the endpoint alone, or 0  9 ms of failure until it is disabled

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- hook_set: an operator enables, disables or removes an endpoint, gives it a new secret, or tests it.
--- uses: base, acts, hooks
+-- uses: base, events, acts, hooks
 -- KEYS 1 part:meta  2 hook  3 outbox  4 outdue  5 outfly  6 outtry  7 outdead  8 part:hooks  9 part:acts
 -- ARGV 1 time or ''  2 endpoint  3 enable | disable | remove | rotate | test  4 reason  5 actor
 --      6 rotate: the new secret; test: the message's id  7 rotate: ms that the old secret goes on signing

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- init: makes an empty store a store, once. Later calls return what stands there.
--- uses: base
+-- uses: base, events
 -- KEYS 1 store meta
 -- ARGV 1 time or ''  2 schema  3 partitions  4 tags, separated by spaces
 -- replies: {schema, partitions, tags}

@@ -1,6 +1,6 @@
 #!lua
 -- key_create: keeps a new API key, or a token for one account, by the hash of its secret.
--- uses: base, acts
+-- uses: base, events, acts
 -- KEYS 1 part:meta  2 apikey  3 part:apikeys
 -- ARGV 1 time or ''  2 id  3 secret's hash  4 name  5 scopes  6 account or ''  7 time to live, ms; 0 = for ever
 --      8 reason  9 actor  10 key | token

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- key_revoke: an API key is taken no more.
--- uses: base, acts
+-- uses: base, events, acts
 -- KEYS 1 part:meta  2 apikey
 -- ARGV 1 time or ''  2 id  3 reason  4 actor
 -- replies: revoked when | already when | unknown_key

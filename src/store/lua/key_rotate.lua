@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- key_rotate: gives an API key a new secret; the old one is taken for a while longer.
--- uses: base, acts
+-- uses: base, events, acts
 -- KEYS 1 part:meta  2 apikey
 -- ARGV 1 time or ''  2 id  3 new secret's hash  4 overlap, ms  5 reason  6 actor
 -- replies: rotated old_until | unknown_key | revoked

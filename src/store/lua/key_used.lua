@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- key_used: notes that an API key was used, at most once a minute.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 apikey
 -- ARGV 1 time or ''
 -- replies: noted | lately | unknown_key

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- leave: a worker gives its lease back when it ends, so that nobody waits for it to lapse.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4 part:reaping  5 part:workers  6 part:drains
 -- ARGV 1 time or ''  2 worker  3 its last words, JSON
 -- replies: left | gone

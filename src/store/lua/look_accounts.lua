@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-oom
 -- look_accounts: reads accounts with their grants, each in one piece.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2.. an account and its grants, in turn
 -- ARGV 1 time or ''
 -- replies: accounts now_ms {{account's fields and values} {its grants and rows}} ...

@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-oom
 -- look_index: reads a page of an index of jobs, with some fields of each job's hash.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 a sorted set of jobs by a time
 -- ARGV 1 time or ''  2 up | down: from the lowest or from the highest score  3 from  4 to (scores, both
 --      included, in ms)  5 score and  6 job of the last one seen ('' = from the start)  7 jobs at most

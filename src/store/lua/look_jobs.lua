@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-oom
 -- look_jobs: reads what the audit wants to know of jobs, all of them at one moment.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:deadlines  3.. jobs
 -- ARGV 1 time or ''  2.. the ids of the jobs, in the order of KEYS
 -- replies: jobs {state account hold_ucr '1' where it stands in the deadlines, account's seq} ...

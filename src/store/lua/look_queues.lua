@@ -1,6 +1,6 @@
 #!lua flags=no-writes,allow-oom
 -- look_queues: what waits and runs in each queue of a partition, at one moment and a bounded price.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:queues  3 part:halts  4 part:starts  5 part:due
 -- ARGV 1 time or ''  2 entries of part:starts at most  3 due jobs at most
 -- replies: queues now_ms open {queue:what, JSON, ...} {{queue ready running oldest_due_at|'' due} ...}

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- mark: a write behind all others, so that a connection has something to wait for.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''
 -- replies: marked

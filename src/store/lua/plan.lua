@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- plan: puts an account on a plan for a period: its limit, its credits until the period ends.
--- uses: base, account, acts, calendar, operation, hold, credit, queue
+-- uses: base, events, account, expiry, acts, calendar, operation, hold, credit, queue
 -- KEYS 1 part:meta  2 acct  3 grants  4 ops
 -- ARGV 1 time or ''  2 account  3 operation id  4 plan ('' = none)  5 amount_ucr  6 max_active (0 = default)
 --      7 months of a period  8 when it ends, ms ('' = so many months from now)  9 price, as text

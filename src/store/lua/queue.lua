@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- queue: pauses a queue, drains it, or lets it go on, in one partition.
--- uses: base, queue, acts
+-- uses: base, events, queue, acts
 -- KEYS 1 part:meta  2 part:halts  3 part:control  4 part:acts
 -- ARGV 1 time or ''  2 queue  3 pause | drain | resume  4 reason  5 actor
 -- replies: changed | already

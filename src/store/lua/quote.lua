@@ -1,6 +1,6 @@
 #!lua
 -- quote: keeps a quote until it expires.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 acct  3 quote
 -- ARGV 1 time or ''  2 the quote as JSON  3 time to live, ms
 -- replies: stored expires_at_ms | unknown_account

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: declares lapsed workers dead and gives their jobs to others.
--- uses: base, account, caps, hold, queue, job, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, hooks
 -- KEYS 1 part:meta  2 part:leases  3 part:dead  4 part:queues  5 part:reaping  6 part:gone
 -- ARGV 1 time or ''  2 lease_ms  3 takeovers at most  4 entries at most
 --      5 '' = all lapsed workers, or one worker that hands back what it does not run  6.. what it runs
@@ -42,14 +42,14 @@ local function take_back(worker, stream, id)
       commit_end(part, plan_end(part, job, { state = 'failed', class = 'lost', capture = 0, absorbed = 0, by = 'reap',
         detail = 'lost' }), { 'token', '', 'takeovers', int(takeovers) })
     else
-      drop_entry(job)
+      drop_entry(part, job)
       redis.call('HSET', key('job', job.id), 'token', '', 'worker', '', 'takeovers', int(takeovers))
       enqueue(job.id, job.queue, (own or job.stage ~= '') and 'resume' or job.class)
       event(part, job.id, job.account, 'taken_back', worker)
     end
     taken[#taken + 1] = job.id
   elseif mine and job.state == 'queued' then -- read, but never turned into a running job
-    drop_entry(job)
+    drop_entry(part, job)
     enqueue(job.id, job.queue, job.stage ~= '' and 'resume' or job.class)
     taken[#taken + 1] = job.id
   else

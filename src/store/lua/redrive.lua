@@ -1,6 +1,6 @@
 #!lua
 -- redrive: takes a dead letter away and submits its job anew, both or neither, once.
--- uses: base, account, calendar, caps, hold, queue, admission, acts, frozen, hooks
+-- uses: base, events, account, expiry, calendar, caps, hold, queue, admission, acts, frozen, hooks
 -- KEYS 1 part:meta  2 job (the dead one)  3 its payload  4 job (the new one)  5 its payload
 --      6 part:deadletters  7 part:finished  8 part:deadlines  9 part:journal  10 part:events  11 part:acts
 -- ARGV 1 time or ''  2 the dead job  3 the new job  4 account | house: who pays  5 queue_ttl_ms
@@ -13,7 +13,7 @@
 --            where the house pays, nothing of its credit is ever available to the account.
 
 local part, old, payer = load_part(), ARGV[2], ARGV[4]
-local kept = { 'tool', 'fingerprint', 'price_version', 'rule', 'asked_ms', 'asked_outputs', 'deadline_ms' }
+local kept = { 'tool', 'deadline_ms', 'rule', 'asked_ms', 'asked_outputs', 'fingerprint', 'price_version' }
 local v = redis.call('HMGET', KEYS[2], 'state', 'account', 'queue', 'class', 'hold_ucr', 'redriven_as', 'payer_again',
   'dropped_at', unpack(kept))
 if not v[1] then return { 'unknown_job' } end
@@ -42,7 +42,7 @@ touch(KEYS[5], KEYS[7], KEYS[9], KEYS[10], KEYS[11], key('ready', r.queue .. ':'
   key('timeline', old), key('timeline', r.job), PREFIX .. 'part:queues', PREFIX .. 'part:lanes', PREFIX .. 'part:expiries')
 
 -- point of no return
-local fields = { 'redrive_of', old, 'payer', payer }
+local fields = { 'created_at', part.at, 'redrive_of', old, 'payer', payer }
 for i, name in ipairs(kept) do fields[#fields + 1], fields[#fields + 2] = name, v[8 + i] or '' end
 commit_admission(part, acct, r, fields, payload, old)
 redis.call('HSET', KEYS[2], 'redriven_as', r.job, 'payer_again', payer)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- refund: gives back what a job was charged, all of it or a part, into the grants it came from.
--- uses: base, account, acts, caps, operation, hold
+-- uses: base, events, account, expiry, acts, caps, operation, hold
 -- KEYS 1 part:meta  2 job  3 work
 -- ARGV 1 time or ''  2 job  3 operation id  4 amount_ucr ('' = all that is left)  5 reason  6 actor
 --      7 fingerprint

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- restore: brings a frozen partition back to what its history says, step by step.
--- uses: base, account, calendar, caps, hold, queue, acts, frozen, opening
+-- uses: base, events, account, expiry, calendar, caps, hold, queue, acts, frozen, opening
 -- KEYS 1 part:meta  2 part:restoring  3 part:journal  4 part:trimmed  5 part:accounts
 -- ARGV 1 time or ''  2 step  3 restoration id  4.. by step:
 --      begin: epoch, sequence, hash, reason, actor, then a book and the sum of its postings, in turn
@@ -69,7 +69,7 @@ elseif step == 'jobs' then
       local counted = counts_of(part)[row[1]] or { 0, 0 }
       counts_of(part)[row[1]] = { counted[1] + 1, counted[2] + tonumber(row[2]) }
     elseif row then
-      drop_entry({ stream = row[4] or '', entry = row[5] or '' })
+      drop_entry(part, { stream = row[4] or '', entry = row[5] or '' })
       redis.call('ZREM', PREFIX .. 'part:deadlines', ARGV[i])
       redis.call('ZREM', PREFIX .. 'part:due', ARGV[i])
       redis.call('ZREM', lane_key(row[3], row[1]), ARGV[i])

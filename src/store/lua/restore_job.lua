@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- restore_job: brings back a job that has ended and that the store has lost, with the key under which it was sent.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:restoring  3 part:finished  4 job  5 work  6 timeline
 -- ARGV 1 time or ''  2 restoration id  3 job  4 result or ''  5 what it was charged from or ''  6 timeline or ''
 --      7.. the fields of its hash and their texts, in turn

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reward: the welcome of an account, once, and its daily reward, once per day of UTC.
--- uses: base, account, calendar, operation, hold, credit
+-- uses: base, events, account, expiry, calendar, operation, hold, credit
 -- KEYS 1 part:meta  2 acct  3 grants  4 ops
 -- ARGV 1 time or ''  2 account  3 signup | daily  4 amount_ucr
 --      5 days of UTC until it expires, today being the first (0 = never)  6 live grants at most  7 actor

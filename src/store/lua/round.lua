@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- round: writes the next batch of a round of openings, from which the books can begin one day.
--- uses: base, account, opening
+-- uses: base, events, account, expiry, opening
 -- KEYS 1 part:meta  2 part:accounts  3 part:rounds
 -- ARGV 1 time or ''  2 ms from one round to the next  3 accounts at most
 -- replies: idle | frozen | written n more

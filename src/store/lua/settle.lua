@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: ends successful jobs: capture, release, acknowledge, journal, next of the lane.
--- uses: base, account, caps, hold, queue, job, batch, hooks, costs
+-- uses: base, events, account, expiry, caps, hold, queue, job, batch, hooks, costs
 -- KEYS 1 part:meta
 -- ARGV 1 time or ''  2.. nine of each job: job, token, captured_ucr, absorbed_ucr, measured_ms or '',
 --      billable_ms or '', flags, result as JSON, what the submission cost (lib/costs.lua) or ''
@@ -36,14 +36,14 @@ local function settle(at)
   end
   local plan, spent = plan_end(part, job, o), read_cost(cost)
   if job.open_submission ~= '1' then spent = nil end -- guard: settle_cost_once
-  job.cost = cost
+  if cost ~= '' then job.cost = cost end
 
   -- point of no return
   commit_end(part, plan, { 'measured_ms', measured_ms, 'billable_ms', billable_ms, 'flags', flags })
   if o.state ~= 'succeeded' then return { o.state } end
   book_cost(part, job, o.state, captured_ucr, spent)
   redis.call('HSET', key('work', id), 'artifact', result, 'taken', plan.trail.memo)
-  return { 'settled', captured_ucr, int(plan.released) }
+  return { 'settled', captured_ucr, plan.released_text }
 end
 
 return each_item(part, 2, 9, settle)

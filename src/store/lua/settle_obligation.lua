@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle_obligation: puts an obligation off until the next look, or closes it and books what it cost.
--- uses: base, costs
+-- uses: base, events, costs
 -- KEYS 1 part:meta  2 obligation  3 part:obligations  4 part:owed
 -- ARGV 1 time or ''  2 its id  3 its lease's end  4 again | close  5 delay_ms (again)
 --      6 the cost as part:costs has it, or '' (close)  7 how it ended at the provider, a word (close)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- tick: everything that falls due by itself, in bounded batches.
--- uses: base, account, caps, hold, queue, job, upkeep, acts, frozen, clock, hooks
+-- uses: base, events, account, expiry, caps, hold, queue, job, upkeep, acts, frozen, clock, hooks
 -- KEYS 1 part:meta  2 part:due  3 part:deadlines  4 part:finished  5 part:deadletters  6 part:expiries
 --      7 part:dead  8 part:lanes  9 part:queues  10 part:gone  11 part:leases
 -- ARGV 1 time or ''  2 sweep_ms  3 lease_ms  4 retention_ms  5 dead_letter_ms  6 batch  7 schema

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- trim: takes entries away from the front of the journal, once nothing can need them any more.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:journal  3 part:trimmed  4 part:rounds
 -- ARGV 1 time or ''  2 ms that a complete round is kept from  3 '' = only say what may go, or the
 --      sequence that was trimmed before  4 sequence and  5 hash of the last entry to go  6 id of the

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- trim_costs: takes booked costs away that are old enough, and notes up to where they are committed elsewhere.
--- uses: base
+-- uses: base, events
 -- KEYS 1 part:meta  2 part:costs
 -- ARGV 1 time or ''  2 ms that a cost is kept  3 costs at most  4 '' or the last entry that is committed
 --      outside the store ('0-0' = none yet, but there is such a history)

@@ -47,6 +47,38 @@ fn every_response_says_what_it_is() {
     }
 }
 
+#[tokio::test]
+async fn the_page_for_people_has_every_route_and_loads_and_runs_nothing() {
+    let api = super::Api::start().await;
+    let request = api.request("", reqwest::Method::GET, "/reference");
+    let response = super::send(request).await;
+    assert_eq!(response.status(), 200);
+    let policy = response.headers()["content-security-policy"].to_str();
+    assert!(policy.expect("text").starts_with("default-src 'none'"));
+    let page = response.text().await.expect("a page");
+    let document: serde_json::Value =
+        serde_json::from_str(&meterline::api::openapi()).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("methods").values() {
+            let id = operation["operationId"].as_str().expect("an id");
+            assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+            assert!(
+                page.contains(&format!("href=\"#{id}\"")),
+                "{id} is in the contents"
+            );
+        }
+        assert!(page.contains(&format!("<code>{path}</code>")), "{path}");
+    }
+    for loads in ["<script", "src=", "@import", "url("] {
+        assert!(!page.contains(loads), "{loads}");
+    }
+    // Every link within the page leads somewhere.
+    for rest in page.split("href=\"#").skip(1) {
+        let id = rest.split('"').next().expect("an id");
+        assert!(page.contains(&format!("id=\"{id}\"")), "{id}");
+    }
+}
+
 /// A free port.
 fn port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

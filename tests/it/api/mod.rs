@@ -6,6 +6,7 @@ mod docs;
 mod events;
 mod forms;
 mod health;
+mod history;
 mod house;
 mod jobs;
 mod keys;

@@ -17,7 +17,7 @@ local function plan_admission(part, acct, r)
   if not r.house and (acct.debt > 0 or acct.available < r.need) then -- guard: sufficient
     return { 'insufficient', int(r.need), int(acct.available - acct.debt) }
   end
-  local waiting = redis.call('ZCARD', lane_key(r.account, r.queue))
+  local waiting = lane_length(r.account, r.queue)
   local room, most = waiting == 0, active_max(acct, r.queue, r.max_active)
   if room and redis.call('SCARD', active_key(r.account, r.queue)) >= most then room = false end -- guard: max_active
   if r.delay == 0 and not room and waiting >= r.lane_max then return { 'lane_full' } end -- guard: lane_max
@@ -28,7 +28,8 @@ end
 
 -- Writes the hold and the job: its hash `fields` with what admission adds to them, its payload, its place.
 local function commit_admission(part, acct, r, fields, payload, op)
-  local postings = { { r.house and 'promo' or 'available', -r.need }, { 'held', r.need } }
+  local text = r.ceiling or int(r.need)
+  local postings = { { r.house and 'promo' or 'available', -r.need, '-' .. text }, { 'held', r.need, text } }
   commit_expiry(part, acct)
   local queue_is_known = counts_of(part)[r.queue]
   journal(part, acct, 'hold', op, r.job, postings, ',"slices":"' .. r.slices .. '"', r.queue, 1, r.need)
@@ -39,14 +40,13 @@ local function commit_admission(part, acct, r, fields, payload, op)
     stream, entry = ready, redis.call('XADD', key('ready', ready), '*', 'j', r.job)
     redis.call('SADD', active_key(r.account, r.queue), r.job)
   end
-  -- What load_job reads stands in front.
+  -- What claims and settlements read stands in front, `fields` begin with it too.
   redis.call('HSET', key('job', r.job), 'state', r.state, 'account', r.account, 'queue', r.queue, 'class', r.class,
-    'hold_ucr', r.ceiling or int(r.need), 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
-    'created_at', part.at, 'due_at', due, 'ttl_at', ttl_at, 'counted_in', r.counted_in,
-    unpack(fields))
-  redis.call('SET', key('payload', r.job), payload)
+    'hold_ucr', text, 'slices', r.slices, 'max_active', int(r.max_active), 'stream', stream, 'entry', entry,
+    'counted_in', r.counted_in, 'ttl_at', ttl_at, 'due_at', due, unpack(fields))
+  put_off(part, 'MSET', nil, key('payload', r.job), payload)
   redis.call('ZADD', key('jobs', r.account), part.at, r.job)
-  redis.call('ZADD', PREFIX .. 'part:deadlines', ttl_at, r.job)
+  put_off(part, 'ZADD', PREFIX .. 'part:deadlines', ttl_at, r.job)
   part.open_jobs = part.open_jobs + 1
   if not queue_is_known then redis.call('SADD', PREFIX .. 'part:queues', r.queue) end
   if r.delay > 0 then
@@ -54,5 +54,5 @@ local function commit_admission(part, acct, r, fields, payload, op)
   elseif not r.active then
     enter_lane(part, r.job, r.account, r.queue, r.class)
   end
-  event(part, r.job, r.account, 'submitted', r.state)
+  event(part, r.job, r.account, 'submitted', r.state, 'new')
 end

@@ -1,17 +1,16 @@
--- base: names of keys, the clock, numbers, the journal, events. Part of every script.
+-- base: names of keys, the clock, numbers, the journal. Part of every script.
 -- KEYS[1] is always the partition's meta hash; every other key carries the same hash tag.
 -- ARGV[1] is always '' or, in tests, the time in ms to use instead of the server's clock.
 
 local PREFIX = string.match(KEYS[1], '^(ml:{[^}]*}:)')
 local GROUP = 'workers'
 local GRACE_MS = 86400000
-local EVENTS_MAX, TIMELINE_MAX_BYTES = 10000, 8192
 local AMOUNT_MAX = 9007199254740991
 
 local function key(noun, id) return PREFIX .. noun .. ':' .. id end
 
 -- Whole numbers only: tostring() would print 1e+14 from 10^14 on, and %.0f costs many times as much.
-local function int(n) return string.format('%d', n) end
+local function int(n) return n == 0 and '0' or string.format('%d', n) end
 
 -- For lib/hooks.lua: what fills outboxes, `<id>:<topics>;...` by account, whether anybody hears of running jobs.
 local hook, HOOKED, hooks_wanted = nil, {}, false
@@ -49,7 +48,8 @@ local function touch(...) redis.call('EXISTS', ...) end
 
 -- A grant as it stands in the store: kind|remaining|pinned|expires_ms|age.
 local function grant_row(g)
-  return string.format('%s|%d|%d|%d|%d', g.kind, g.remaining, g.pinned, g.expires, g.age)
+  return g.kind .. '|' .. int(g.remaining) .. '|' .. int(g.pinned) .. '|' .. (g.expires_text or int(g.expires)) .. '|'
+    .. (g.age_text or int(g.age))
 end
 
 -- Open jobs and what is held for them, by queue, {jobs, micro-credits}: ` <queue>=<jobs>:<ucr> ` in part:meta.
@@ -72,16 +72,17 @@ local function write_part(part)
 end
 
 -- Appends one entry and moves the partition's sequence with it. It is the first write of every
--- script that books: where it fails, nothing has happened. `postings` is a list of {name, delta};
--- deltas of 0 are left out; `extra` is JSON text that starts with a comma, or ''. The rows of changed
+-- script that books: where it fails, nothing has happened. `postings` is a list of {name, delta, its text
+-- where it is known}; deltas of 0 are left out; `extra` is JSON text that starts with a comma, or ''. The rows of changed
 -- grants stand in the entry as they are afterwards, so that a store can be rebuilt from its journal.
 -- An entry that moves a hold counts it: `queue`, by how many jobs, by how much.
 local function journal(part, acct, kind, op, job, postings, extra, queue, jobs, ucr)
   local seq = int(part.seq + 1)
   acct.seq = acct.seq + 1
+  acct.seq_text = int(acct.seq)
   local post, rows = '', {}
   for _, p in ipairs(postings) do
-    if p[2] ~= 0 then post = string.format('%s%s["%s",%d]', post, post == '' and '' or ',', p[1], p[2]) end
+    if p[2] ~= 0 then post = post .. (post == '' and '["' or ',["') .. p[1] .. '",' .. (p[3] or int(p[2])) .. ']' end
   end
   for id in pairs(acct.changed) do
     local grant = acct.grants[id]
@@ -90,8 +91,9 @@ local function journal(part, acct, kind, op, job, postings, extra, queue, jobs, 
   end
   if rows[2] then table.sort(rows) end
   if part.frozen or acct.state == 'frozen' then extra = extra .. ',"frozen":true' end
-  local body = string.format('{"seq":%s,"at_ms":%s,"kind":"%s","op":%s,"account":"%s","account_seq":%d,"job":"%s","post":[', seq,
-    part.at, kind, cjson.encode(op), acct.id, acct.seq, job) .. post .. '],"grants":{' .. table.concat(rows, ',') .. '}' .. extra .. '}'
+  local body = '{"seq":' .. seq .. ',"at_ms":' .. part.at .. ',"kind":"' .. kind .. '","op":' .. (op == '' and '""' or cjson.encode(op))
+    .. ',"account":"' .. acct.id .. '","account_seq":' .. acct.seq_text .. ',"job":"' .. job .. '","post":[' .. post
+    .. '],"grants":{' .. (rows[2] and table.concat(rows, ',') or rows[1] or '') .. '}' .. extra .. '}'
   local hash = redis.sha1hex(part.hash .. body)
   redis.call('XADD', PREFIX .. 'part:journal', part.epoch .. '-' .. seq, 'b', body, 'h', hash)
   part.seq, part.hash = part.seq + 1, hash
@@ -104,17 +106,3 @@ local function journal(part, acct, kind, op, job, postings, extra, queue, jobs, 
 end
 
 local ENDINGS = { succeeded = true, failed = true, timed_out = true, cancelled = true }
--- Events that a job has once: its timeline has room for them however long the story was.
-local ONCE = { submitted = true, succeeded = true, failed = true, timed_out = true, cancelled = true }
-
--- One line in the partition's bounded event stream and one in the job's own timeline.
-local function event(part, job, account, what, detail)
-  redis.call('XADD', PREFIX .. 'part:events', 'MAXLEN', '~', EVENTS_MAX, '*',
-    'j', job, 'a', account, 'e', what, 'd', detail, 't', part.at)
-  if job == '' then return end -- about an account alone
-  local timeline = key('timeline', job)
-  if ONCE[what] or redis.call('STRLEN', timeline) < TIMELINE_MAX_BYTES then
-    redis.call('APPEND', timeline, part.at .. ' ' .. what .. ' ' .. detail .. '\n')
-  end
-  if hook then hook(part, job, account, what, detail) end
-end

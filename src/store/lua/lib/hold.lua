@@ -34,6 +34,7 @@ end
 
 -- A grant of this kind and expiry, made if there is none: equal ones merge.
 local function grant_for(acct, kind, expires)
+  load_totals(acct)
   for _, grant in pairs(acct.grants) do
     if grant.kind == kind and grant.expires == expires then return grant end
   end
@@ -72,7 +73,7 @@ end
 -- (id|kind|expires_ms|amount;...).
 local function end_hold(acct, slices_text, capture, our_fault, now)
   local slices, held, left = {}, 0, capture
-  local taken_from, lost, memo = '', {}, ''
+  local taken_from, lost, memo = '', nil, ''
   for id, amount in string.gmatch(slices_text, '(g%d+)=(%d+)') do
     local grant, pinned = acct.grants[id], tonumber(amount)
     local taken = math.min(pinned, left)
@@ -81,7 +82,7 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
     if taken > 0 then
       local comma, text = taken_from == '' and '' or ';', int(taken)
       taken_from = taken_from .. comma .. id .. '=' .. text
-      memo = memo .. comma .. id .. '|' .. grant.kind .. '|' .. int(grant.expires) .. '|' .. text
+      memo = memo .. comma .. id .. '|' .. grant.kind .. '|' .. (grant.expires_text or int(grant.expires)) .. '|' .. text
     end
     if pinned > taken then slices[#slices + 1] = { grant = grant, give_back = pinned - taken } end
   end
@@ -103,15 +104,16 @@ local function end_hold(acct, slices_text, capture, our_fault, now)
       to_debt, to_available = to_debt + paid, to_available + amount - paid
     elseif amount > 0 then
       to_breakage = to_breakage + amount
-      lost[#lost + 1] = slices[i].grant.id .. '=' .. int(amount)
+      lost = (lost and lost .. ';' or '') .. slices[i].grant.id .. '=' .. int(amount)
     end
   end
-  acct.held, acct.captured, acct.expired = acct.held - held, acct.captured + capture, acct.expired + to_breakage
-  acct.granted = acct.granted - to_house
+  acct.held, acct.captured = acct.held - held, acct.captured + capture
+  if to_breakage + to_house > 0 then load_totals(acct) end
+  if not acct.lean then acct.expired, acct.granted = acct.expired + to_breakage, acct.granted - to_house end
   local postings = { { 'held', -held }, { 'revenue', capture } }
-  if held > capture then
-    postings[3], postings[4] = { 'available', to_available }, { 'debt', to_debt }
-    postings[5], postings[6] = { 'breakage', to_breakage }, { 'promo', to_house }
-  end
-  return postings, held - capture, { taken = taken_from, lost = lost[1] and table.concat(lost, ';') or '', memo = memo }
+  if to_available > 0 then postings[3] = { 'available', to_available } end
+  if to_debt > 0 then postings[#postings + 1] = { 'debt', to_debt } end
+  if to_breakage > 0 then postings[#postings + 1] = { 'breakage', to_breakage } end
+  if to_house > 0 then postings[#postings + 1] = { 'promo', to_house } end
+  return postings, held - capture, { taken = taken_from, lost = lost or '', memo = memo }
 end

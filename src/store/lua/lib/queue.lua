@@ -8,6 +8,13 @@ local CLASS_RANK = { front = 0, high = 1, normal = 2, low = 3 }
 local STARTS_MAX = 100
 local RANK_STEP = 1125899906842624 -- 2^50: sequences stay below it, scores stay exact in a double
 
+-- How many lanes of the partition have somebody in them, or had until lately; read once. Where it is 0 none has.
+local lanes = nil
+local function lane_length(account, queue)
+  lanes = lanes or redis.call('ZCARD', PREFIX .. 'part:lanes')
+  return lanes > 0 and redis.call('ZCARD', key('lane', account .. ':' .. queue)) or 0
+end
+
 local function lane_key(account, queue) return key('lane', account .. ':' .. queue) end
 local function active_key(account, queue) return key('active', account .. ':' .. queue) end
 
@@ -38,6 +45,7 @@ local function enter_lane(part, job, account, queue, class)
   local order = redis.call('HINCRBY', KEYS[1], 'lane_seq', 1)
   redis.call('ZADD', lane_key(account, queue), int(CLASS_RANK[class] * RANK_STEP + order), job)
   redis.call('ZADD', PREFIX .. 'part:lanes', 'NX', int(part.now), account .. ':' .. queue)
+  lanes = 1 -- guard: lane_of_this_call
   redis.call('HSET', key('job', job), 'state', 'queued', 'stream', '', 'entry', '')
 end
 
@@ -48,11 +56,13 @@ local function limit_now(account, queue, default)
   return active_max({ max_active = tonumber(v[1] or '0'), limits = v[2] or '' }, queue, default)
 end
 
+local NOBODY = { jobs = {} }
+
 -- Which jobs of a lane become active when `freed` members leave the set: never `leaving`, the job
 -- that ends. Only reads, and touches every key that commit_admit will write.
 local function plan_admit(account, queue, max_active, freed, leaving)
+  if lane_length(account, queue) == 0 then return NOBODY end
   local plan = { account = account, queue = queue, jobs = {} }
-  if redis.call('ZCARD', lane_key(account, queue)) == 0 then return plan end
   local active = redis.call('SCARD', active_key(account, queue)) - freed
   local room = math.min(max_active - active, 100)
   if room <= 0 then return plan end
@@ -97,10 +107,10 @@ local function commit_all_lanes(plans)
 end
 
 -- Takes a job's entry out of its stream, whoever has it pending.
-local function drop_entry(job)
+local function drop_entry(part, job)
   if job.entry ~= '' then
     local stream = key('ready', job.stream)
-    redis.call('XACK', stream, GROUP, job.entry)
-    redis.call('XDEL', stream, job.entry)
+    put_off(part, 'XACK', stream, job.entry)
+    put_off(part, 'XDEL', stream, job.entry)
   end
 end
