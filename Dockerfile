@@ -15,6 +15,8 @@ COPY --from=build /src/target/release/meterline /usr/local/bin/meterline
 COPY config /etc/meterline
 USER meterline
 WORKDIR /var/lib/meterline
-# No HEALTHCHECK here: what "well" means depends on the command. A worker's is in docker-compose.yml.
+# Where the HTTP API is, with `serve --listen 0.0.0.0:8080`: the default hears nobody but the container itself.
+EXPOSE 8080
+# No HEALTHCHECK here: what "well" means depends on the command. A worker's and a server's are in docker-compose.yml.
 ENTRYPOINT ["meterline"]
 CMD ["--help"]

@@ -376,7 +376,7 @@ fn run(call: &Call, command: Command) -> Result<Exit, Failure> {
             Command::Bench(args) => bench::run(call, args).await,
             Command::Freeze(command) => freeze::run(call, command).await,
             Command::Config(command) => config::run(call, &command),
-            Command::Health(args) => health::run(call, &args),
+            Command::Health(args) => health::run(call, &args).await,
             Command::Completions(args) => completions::run(call, &args),
             Command::Man(args) => man::run(call, &args),
         }

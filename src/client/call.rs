@@ -214,7 +214,7 @@ pub(super) fn said(error: &reqwest::Error) -> String {
     text
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+pub(super) async fn body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         bytes.extend_from_slice(&chunk);

@@ -29,6 +29,7 @@ mod accounts;
 mod call;
 mod error;
 mod events;
+mod health;
 mod house;
 mod jobs;
 mod sse;
@@ -42,6 +43,7 @@ use url::Url;
 pub use accounts::StretchQuery;
 pub use error::{Error, Refused};
 pub use events::{Events, Happened};
+pub use health::readiness;
 pub use jobs::JobQuery;
 
 use crate::domain::retry::Policy;
@@ -113,31 +115,7 @@ impl Client {
             .map_err(|_| Error::Setup("take the key: it is none that can be sent".to_owned()))?;
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
-        // Whoever came first has installed the same provider: there is only one in the binary.
-        let _already_installed = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            let builder = reqwest::Client::builder()
-                .user_agent(concat!("meterline/", env!("CARGO_PKG_VERSION")))
-                // The key goes to the address that was named, and nowhere else.
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .connect_timeout(options.connect_timeout)
-                .default_headers(headers.clone());
-            if is_here(&base) {
-                builder.no_proxy()
-            } else {
-                builder
-            }
-        };
-        let http = builder().build().or_else(|_no_system_certificates| {
-            let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-            let roots: Result<Vec<_>, _> = roots
-                .map(|root| reqwest::Certificate::from_der(root))
-                .collect();
-            builder().tls_certs_only(roots?).build()
-        });
-        let http = http.map_err(|error| Error::Setup(format!("make a client: {error}")))?;
+        let http = http(&base, options.connect_timeout, &headers)?;
         Ok(Self {
             http,
             base,
@@ -160,6 +138,35 @@ impl Client {
         }
         url
     }
+}
+
+/// What sends requests to `base` alone, each with these headers.
+fn http(base: &Url, connect: Duration, headers: &HeaderMap) -> Result<reqwest::Client, Error> {
+    // Whoever came first has installed the same provider: there is only one in the binary.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let builder = || {
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("meterline/", env!("CARGO_PKG_VERSION")))
+            // The key goes to the address that was named, and nowhere else.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(connect)
+            .default_headers(headers.clone());
+        if is_here(base) {
+            builder.no_proxy()
+        } else {
+            builder
+        }
+    };
+    let http = builder().build().or_else(|_no_system_certificates| {
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        let roots: Result<Vec<_>, _> = roots
+            .map(|root| reqwest::Certificate::from_der(root))
+            .collect();
+        builder().tls_certs_only(roots?).build()
+    });
+    http.map_err(|error| Error::Setup(format!("make a client: {error}")))
 }
 
 fn address(text: &str) -> Result<Url, Error> {

@@ -8,6 +8,19 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::domain::ids::AccountId;
 
+/// Whether a server can work: what `/readyz` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Readiness {
+    /// All of it works.
+    pub ok: bool,
+    /// `ok`, `away`, or `of another version`.
+    pub store: String,
+    /// `ok`, `stalled`, or `none here`.
+    pub worker: String,
+    /// `ok`, or `stopping`.
+    pub server: String,
+}
+
 /// A queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Queue {

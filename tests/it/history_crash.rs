@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use meterline::dev::child::{Child, Traces};
 use meterline::dev::redis::{PrivateRedis, RedisOptions};
 use meterline::domain::ids::AccountId;
-use meterline::store::{ClaimOutcome, Error, Store, SubmitOutcome};
+use meterline::store::{ClaimOutcome, Error, Options, Store, SubmitOutcome};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::support::front::Front;
 use crate::support::postgres::{
     PrivatePostgres, assert_history, await_level, connect, fresh_history, number, projector,
 };
@@ -123,6 +124,60 @@ async fn a_projector_that_is_killed_again_and_again_writes_every_entry_once() {
     await_level(&store, &url).await;
     assert_history(&store, &url).await;
     assert_sound(&store).await;
+}
+
+/// What is committed and not yet noted in the store is not written again, and not forgotten before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projector_that_dies_right_behind_its_commit_is_followed_by_one_that_finds_it() {
+    let redis = PrivateRedis::start(plain_redis()).expect("a Redis");
+    let soon = Options {
+        retention_ms: 1_000,
+        ..options()
+    };
+    let store = Store::open(&redis.url(), soon).await.expect("a store");
+    let (url, folder) = (
+        fresh_history().await,
+        tempfile::tempdir().expect("a folder"),
+    );
+    let acme = funded(&store, "acme", 100).await;
+    let front = Front::of(&redis).await;
+    let mut child = process(&front.url(), &url, folder.path(), "p0");
+    await_level(&store, &url).await;
+    // From here on it can read the store and write history, and say nothing to the store.
+    front.let_through(0);
+    let job = charged(&store, &acme, 10, 5).await;
+    let end = store.journal_end(0).await.expect("an end").seq;
+    front.stuck().await;
+    let client = connect(&url).await;
+    let began = Instant::now();
+    while number(&client, "select seq from heads").await < end.cast_signed() {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{}",
+            child.printed()
+        );
+    }
+    child.kill().expect("kill");
+
+    let later = store.at(store.server_ms().await.expect("a time") + 10_000);
+    tick(&later).await;
+    let there = store.job(&job).await.expect("an answer");
+    assert!(there.is_some(), "nobody has said that its end is committed");
+    let _child = process(&redis.url(), &url, folder.path(), "p1");
+    // The sweep has put it off for a while.
+    let later = store.at(store.server_ms().await.expect("a time") + 2 * 3_600_000);
+    let began = Instant::now();
+    while store.job(&job).await.expect("an answer").is_some() {
+        tick(&later).await;
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "it is never forgotten"
+        );
+    }
+    assert_history(&store, &url).await;
+    let ended = format!("select count(*) from jobs where job = '{job}' and captured_ucr = 5000000");
+    assert_eq!(number(&client, &ended).await, 1);
+    assert_sound(&later).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

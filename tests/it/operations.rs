@@ -7,7 +7,7 @@ use std::process::Command;
 use meterline::cli::understands;
 
 const RUN: &str = "<!-- tests/it/operations.rs runs this block -->";
-const NEEDS: &str = "<!-- needs a service manager";
+const NEEDS: [&str; 2] = ["<!-- needs a service manager", "<!-- needs a proxy"];
 
 fn page() -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
@@ -50,7 +50,7 @@ fn ports<const N: usize>() -> [String; N] {
 fn every_block_of_the_page_is_run_or_says_what_it_needs() {
     for (above, word, text) in blocks(&page()) {
         assert!(
-            above == RUN || above.starts_with(NEEDS),
+            above == RUN || NEEDS.iter().any(|needs| above.starts_with(needs)),
             "a block without a mark: {above:?} {word} {text}"
         );
         if above == RUN {
@@ -77,7 +77,7 @@ fn the_commands_of_the_page_work() {
         .parent()
         .expect("a folder");
     // Only what differs on this machine is replaced: where the program, free ports and the settings are.
-    let [store, copy, provider] = ports();
+    let [store, copy, provider, api] = ports();
     let commands: Vec<String> = blocks(&page())
         .into_iter()
         .filter(|(above, ..)| above == RUN)
@@ -89,6 +89,7 @@ fn the_commands_of_the_page_work() {
         .replace("6379", &store)
         .replace("6380", &copy)
         .replace("9100", &provider)
+        .replace("8080", &api)
         .replace("config/dev", &root.join("config/dev").display().to_string());
     let script = format!(
         "set -eu -o pipefail\n\

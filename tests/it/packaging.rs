@@ -2,6 +2,7 @@
 //! file they copy is there, nothing that the build needs is missing, every command is understood.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use meterline::cli::understands;
@@ -188,6 +189,47 @@ fn the_worker_of_the_compose_file_is_asked_for_the_file_that_it_touches() {
         for needed in service["depends_on"].as_object().into_iter().flatten() {
             assert!(compose["services"].get(needed.0).is_some(), "{needed:?}");
         }
+    }
+}
+
+#[test]
+fn the_server_of_the_compose_file_hears_what_is_published_to_this_machine_alone() {
+    let compose = compose();
+    let api = &compose["services"]["api"];
+    let command = words(&api["command"]);
+    let after = |flag: &str| {
+        let at = command.iter().position(|word| word == flag);
+        command[at.expect("the flag") + 1].clone()
+    };
+    assert_eq!(after("--role"), "api");
+    let listen: SocketAddr = after("--listen").parse().expect("an address");
+    assert!(listen.ip().is_unspecified(), "{listen}");
+    let port = listen.port();
+    assert_eq!(words(&api["ports"]), [format!("127.0.0.1:{port}:{port}")]);
+    let health = words(&api["healthcheck"]["test"]);
+    let asked = health.last().expect("an address");
+    assert_eq!(*asked, format!("http://127.0.0.1:{port}"));
+    assert!(text("Dockerfile").contains(&format!("\nEXPOSE {port}\n")));
+    let folder = after("--artifacts");
+    let is_shared = |service: &str, with: &str| {
+        let volume = format!("artifacts:{folder}{with}");
+        words(&compose["services"][service]["volumes"]) == [volume]
+    };
+    assert!(is_shared("worker", "") && is_shared("api", ":ro"));
+}
+
+#[test]
+fn what_the_compose_file_says_of_itself_is_understood() {
+    let file = text("docker-compose.yml");
+    let run = "docker compose run --rm meterline ";
+    let said = file.lines().take_while(|line| line.starts_with('#'));
+    let said: Vec<&str> = said.filter_map(|line| line.split(run).nth(1)).collect();
+    assert!(said.len() >= 2, "{said:?}");
+    for line in said {
+        // What stands behind a gap is for people.
+        let command = line.split("  ").next().expect("a command");
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(understands(&words), Ok(()), "{command}");
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::api::House;
 use crate::api::extract::answer;
 use crate::store::Error;
+use crate::wire::Readiness;
 
 /// The store has so long to answer.
 const STORE_MAX: Duration = Duration::from_millis(1_500);
@@ -51,6 +52,11 @@ async fn is_ready(State(house): State<Arc<House>>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({"ok": is_well, "store": store, "worker": worker, "server": server});
+    let body = Readiness {
+        ok: is_well,
+        store: store.to_owned(),
+        worker: worker.to_owned(),
+        server: server.to_owned(),
+    };
     answer(status, &body)
 }

@@ -1,13 +1,17 @@
-//! Whether a worker is well, as a container asks it.
+//! Whether a worker or a server is well, as a container asks it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use meterline::dev::redis::PrivateRedis;
+use meterline::store::Store;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Process, bare, ran};
-use crate::support::plain_redis;
+use crate::api::{Api, settings};
+use crate::support::{fresh_url, options, plain_redis};
 
 fn code(file: &Path) -> i32 {
     let file = file.to_str().expect("a path");
@@ -68,4 +72,32 @@ fn a_worker_that_hangs_or_has_lost_its_store_is_not_well_and_one_that_works_is()
     assert_eq!(worker.stop(), Some(0));
     assert!(!file.exists(), "taken away by whoever ends by order");
     assert_eq!(code(&file), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_asked_by_its_address_and_without_a_key() {
+    let works = Arc::new(AtomicBool::new(true));
+    let sign = Arc::clone(&works);
+    let sign = Box::new(move || sign.load(Ordering::Relaxed));
+    let store = Store::open(&fresh_url(), options()).await.expect("a store");
+    let api = Api::with_worker(store, settings(), Path::new("/nowhere"), Some(sign)).await;
+    let asked = || {
+        let arguments = ["health", "--url", &api.url, "--output", "json"];
+        ran(bare(&arguments).env_remove("METERLINE_API_KEY"))
+    };
+    let well = asked();
+    assert_eq!(well.code, 0, "{well:?}");
+    assert_eq!(well.json()["store"], "ok");
+    works.store(false, Ordering::Relaxed);
+    let stalled = asked();
+    assert_eq!(stalled.code, 1, "{stalled:?}");
+    assert_eq!(stalled.error()["type"], "unwell");
+    let message = stalled.error()["message"].to_string();
+    assert!(message.contains("worker stalled"), "{message}");
+    api.server.stop().await;
+    let arguments = ["health", "--url", &api.url];
+    let gone = ran(&mut bare(&arguments));
+    assert_eq!(gone.code, 1, "{gone:?}");
+    let neither = ran(bare(&["health"]).env_remove("METERLINE_URL"));
+    assert_eq!(neither.code, 2, "{neither:?}");
 }
