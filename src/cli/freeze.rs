@@ -90,11 +90,10 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 }
 
 async fn ls(call: &Call) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let mut all = Vec::new();
-    for partition in 0..store.partitions() {
-        all.extend(store.frozen(partition).await?);
-    }
+    let all = match call.server()? {
+        Some(server) => server.frozen().await?,
+        None => frozen(&call.house()?.store().await?).await?,
+    };
     let values: Vec<Value> = all.iter().map(frozen_json).collect();
     call.out.show(&values, || {
         let mut list = table(&["partition", "account", "since", "by", "reason"]);
@@ -114,27 +113,31 @@ async fn ls(call: &Call) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+async fn frozen(store: &Store) -> Result<Vec<Frozen>, Failure> {
+    let mut all = Vec::new();
+    for partition in 0..store.partitions() {
+        all.extend(store.frozen(partition).await?);
+    }
+    Ok(all)
+}
+
 /// Freezes an account or a partition.
 pub(super) async fn set(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failure> {
-    let (store, act) = prepare(call, scope, signed).await?;
-    let outcome = store.freeze(&act, &[]).await;
-    let (frozen, status) = match outcome.map_err(|error| repeatable(error.into(), &act))? {
-        FreezeOutcome::Frozen {
-            frozen,
-            replayed: false,
-        } => (frozen, "frozen"),
-        FreezeOutcome::Frozen {
-            frozen,
-            replayed: true,
-        } => (frozen, "replayed"),
-        FreezeOutcome::Already(frozen) => (frozen, "already"),
-        FreezeOutcome::UnknownAccount => {
-            let Scope::Account(account) = &act.scope else {
-                return Err(Failure::new(Kind::StoreError, "a partition is no account"));
+    let is_named = signed.op_id.is_some();
+    let act = act(scope, signed)?;
+    let (frozen, status) = match call.server()? {
+        Some(server) => {
+            let done = server.freeze(&act).await;
+            let (frozen, before) = done.map_err(|failure| repeatable(failure, &act))?;
+            // Under an id that was made right now nothing can have happened before.
+            let status = match (before, is_named) {
+                (false, _) => "frozen",
+                (true, true) => "replayed",
+                (true, false) => "already",
             };
-            return Err(Failure::unknown_account(account));
+            (frozen, status)
         }
-        FreezeOutcome::Mismatch => return Err(mismatch(&act)),
+        None => set_at_the_store(call, &act).await?,
     };
     let mut value = frozen_json(&frozen);
     value["status"] = json!(status);
@@ -151,10 +154,55 @@ pub(super) async fn set(call: &Call, scope: Scope, signed: Signed) -> Result<Exi
     Ok(Exit::Done)
 }
 
+async fn set_at_the_store(call: &Call, act: &FreezeAct) -> Result<(Frozen, &'static str), Failure> {
+    let outcome = store(call, act).await?.freeze(act, &[]).await;
+    match outcome.map_err(|error| repeatable(error.into(), act))? {
+        FreezeOutcome::Frozen {
+            frozen,
+            replayed: false,
+        } => Ok((frozen, "frozen")),
+        FreezeOutcome::Frozen {
+            frozen,
+            replayed: true,
+        } => Ok((frozen, "replayed")),
+        FreezeOutcome::Already(frozen) => Ok((frozen, "already")),
+        FreezeOutcome::UnknownAccount => {
+            let Scope::Account(account) = &act.scope else {
+                return Err(Failure::new(Kind::StoreError, "a partition is no account"));
+            };
+            Err(Failure::unknown_account(account))
+        }
+        FreezeOutcome::Mismatch => Err(mismatch(act)),
+    }
+}
+
 async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failure> {
-    let (store, act) = prepare(call, scope, signed).await?;
-    let outcome = store.clear(&act).await;
-    let (was, parked, replayed) = match outcome.map_err(|error| repeatable(error.into(), &act))? {
+    let act = act(scope, signed)?;
+    let (was, parked, replayed, still) = match call.server()? {
+        Some(server) => {
+            let done = server.clear(&act).await;
+            done.map_err(|failure| repeatable(failure, &act))?
+        }
+        None => clear_at_the_store(call, &act).await?,
+    };
+    let mut value = frozen_json(&was);
+    value["status"] = json!(if replayed { "replayed" } else { "cleared" });
+    value["op_id"] = json!(act.operation);
+    value["jobs_due"] = json!(parked);
+    value["still_differs"] = json!(still);
+    call.out
+        .show(&value, || clear_text(&was, parked, replayed, &still))?;
+    Ok(Exit::Done)
+}
+
+/// What had stood still, jobs that are due now, whether it went on before, what still differs.
+async fn clear_at_the_store(
+    call: &Call,
+    act: &FreezeAct,
+) -> Result<(Frozen, u32, bool, Vec<String>), Failure> {
+    let store = store(call, act).await?;
+    let outcome = store.clear(act).await;
+    let (was, parked, replayed) = match outcome.map_err(|error| repeatable(error.into(), act))? {
         ClearOutcome::Cleared {
             was,
             parked,
@@ -165,24 +213,15 @@ async fn clear(call: &Call, scope: Scope, signed: Signed) -> Result<Exit, Failur
                 Scope::Account(account) => format!("account {account}"),
                 Scope::Partition(partition) => format!("partition {partition}"),
             };
-            return Err(Failure::new(
-                Kind::NotFrozen,
-                format!("{what} is not frozen"),
-            ));
+            let message = format!("{what} is not frozen");
+            return Err(Failure::new(Kind::NotFrozen, message));
         }
-        ClearOutcome::Mismatch => return Err(mismatch(&act)),
+        ClearOutcome::Mismatch => return Err(mismatch(act)),
     };
     let still = ledger::still_differs(&store, &act.scope)
         .await
         .map_err(|error| Failure::from(error).harmless())?;
-    let mut value = frozen_json(&was);
-    value["status"] = json!(if replayed { "replayed" } else { "cleared" });
-    value["op_id"] = json!(act.operation);
-    value["jobs_due"] = json!(parked);
-    value["still_differs"] = json!(still);
-    call.out
-        .show(&value, || clear_text(&was, parked, replayed, &still))?;
-    Ok(Exit::Done)
+    Ok((was, parked, replayed, still))
 }
 
 fn clear_text(was: &Frozen, parked: u32, replayed: bool, still: &[String]) -> String {
@@ -209,7 +248,7 @@ fn clear_text(was: &Frozen, parked: u32, replayed: bool, still: &[String]) -> St
     lines.join("\n")
 }
 
-async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, FreezeAct), Failure> {
+fn act(scope: Scope, signed: Signed) -> Result<FreezeAct, Failure> {
     if signed.reason.trim().is_empty() {
         return Err(Failure::new(Kind::Usage, "--reason must say why"));
     }
@@ -217,19 +256,23 @@ async fn prepare(call: &Call, scope: Scope, signed: Signed) -> Result<(Store, Fr
         Some(operation) => operation,
         None => format!("cli-{}", uuid::Uuid::now_v7()).parse()?,
     };
-    let store = call.house()?.store().await?;
-    if let Scope::Partition(partition) = scope
-        && partition >= store.partitions()
-    {
-        return Err(no_partition(partition, &store));
-    }
-    let act = FreezeAct {
+    Ok(FreezeAct {
         scope,
         reason: signed.reason,
         actor: signed.actor,
         operation,
-    };
-    Ok((store, act))
+    })
+}
+
+/// The store, where it has what the act is about.
+async fn store(call: &Call, act: &FreezeAct) -> Result<Store, Failure> {
+    let store = call.house()?.store().await?;
+    match act.scope {
+        Scope::Partition(partition) if partition >= store.partitions() => {
+            Err(no_partition(partition, &store))
+        }
+        Scope::Partition(_) | Scope::Account(_) => Ok(store),
+    }
 }
 
 fn repeatable(failure: Failure, act: &FreezeAct) -> Failure {

@@ -8,7 +8,8 @@ use super::failure::{Exit, Failure};
 use super::output::{credits, duration, note, rfc3339, rows, table};
 use super::request::span_ms;
 use crate::domain::ids::AccountId;
-use crate::store::HoldView;
+use crate::store::{HoldView, OldestHolds};
+use crate::wire::HoldQuery;
 
 /// Look at open holds
 #[derive(Debug, Subcommand)]
@@ -41,15 +42,17 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 }
 
 async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    if let Some(account) = &args.account
-        && store.account(account).await?.is_none()
-    {
-        return Err(Failure::unknown_account(account));
-    }
-    let older_than_ms = args.older_than.unwrap_or(0);
-    let found = store.oldest_holds(args.account.as_ref(), older_than_ms, args.limit);
-    let found = found.await?;
+    let found = match call.server()? {
+        Some(server) => {
+            let asked = HoldQuery {
+                account: args.account,
+                older_than_ms: args.older_than,
+                limit: Some(args.limit),
+            };
+            server.holds(asked).await?
+        }
+        None => at_the_store(call, args).await?,
+    };
     let now_ms = found.now_ms;
     let values: Vec<Value> = found
         .oldest
@@ -65,6 +68,18 @@ async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
         ));
     }
     Ok(Exit::Done)
+}
+
+async fn at_the_store(call: &Call, args: LsArgs) -> Result<OldestHolds, Failure> {
+    let store = call.house()?.store().await?;
+    if let Some(account) = &args.account
+        && store.account(account).await?.is_none()
+    {
+        return Err(Failure::unknown_account(account));
+    }
+    let older_than_ms = args.older_than.unwrap_or(0);
+    let found = store.oldest_holds(args.account.as_ref(), older_than_ms, args.limit);
+    Ok(found.await?)
 }
 
 fn value(hold: &HoldView, now_ms: u64) -> Value {

@@ -2,7 +2,11 @@
 //!
 //! What it answers becomes the store's own views, so that everything is printed by the same code.
 
+mod endpoints;
 mod failure;
+#[cfg(test)]
+mod routes;
+mod still;
 mod views;
 
 use std::time::Duration;

@@ -3,8 +3,8 @@
 use super::call::Call;
 use super::{Client, Error};
 use crate::wire::{
-    Costs, DeadFilter, HaltAnswer, HaltRequest, Letter, Look, Page, Queue, RetryRequest, Run,
-    Scale, Tool,
+    Costs, DeadFilter, DropRequest, HaltAnswer, HaltRequest, Letter, Look, Page, Queue,
+    RetryRequest, Run, Scale, Tool,
 };
 
 impl Client {
@@ -86,7 +86,27 @@ impl Client {
         Ok(self.call(&call).await?.body)
     }
 
-    /// How far a retry has come.
+    /// How many dead letters would be dropped; nothing is done.
+    pub async fn look_at_drop(&self, asked: &DropRequest) -> Result<Look, Error> {
+        let dry = DropRequest {
+            dry_run: true,
+            ..asked.clone()
+        };
+        let call = Call::post(self.at(&["dead-letters", "drop"]), None).body(&dry)?;
+        Ok(self.call(&call).await?.body)
+    }
+
+    /// Begins to drop dead letters in the background.
+    pub async fn begin_drop(&self, asked: &DropRequest) -> Result<Run, Error> {
+        let wet = DropRequest {
+            dry_run: false,
+            ..asked.clone()
+        };
+        let call = Call::post(self.at(&["dead-letters", "drop"]), None).body(&wet)?;
+        Ok(self.call(&call).await?.body)
+    }
+
+    /// How far a retry, or a drop, has come.
     pub async fn run(&self, run: &str) -> Result<Run, Error> {
         let call = Call::get(self.at(&["runs", run]));
         Ok(self.call(&call).await?.body)

@@ -33,6 +33,8 @@ mod health;
 mod house;
 mod jobs;
 mod sse;
+mod still;
+mod webhooks;
 
 use std::time::Duration;
 

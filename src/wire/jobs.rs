@@ -72,7 +72,7 @@ pub struct Job {
     pub deadline_at: Option<String>,
     /// When it ended.
     pub finished_at: Option<String>,
-    /// The stored outputs.
+    /// The stored outputs; in lists always empty, ask for the job itself.
     pub outputs: Vec<Output>,
 }
 

@@ -17,6 +17,7 @@ mod providers;
 mod refusals;
 mod settings;
 mod submitting;
+mod through_operators;
 mod through_server;
 mod webhooks;
 mod whole_house;

@@ -54,6 +54,12 @@ pub(in crate::api) async fn list(
         let detail = format!("older_than_ms: at most {AGE_MAX_MS}, a hundred years");
         return Err(Problem::new(Kind::BadRequest, detail));
     }
+    if let Some(account) = &asked.account {
+        let found = house.store.account(account).await;
+        if found.map_err(Problem::harmless)?.is_none() {
+            return Err(Problem::unknown_account(account));
+        }
+    }
     let oldest = house
         .store
         .oldest_holds(asked.account.as_ref(), older_than_ms, limit);

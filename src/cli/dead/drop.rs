@@ -4,19 +4,27 @@ use serde_json::json;
 
 use super::bulk::{self, Done, Words};
 use super::count;
-use super::filter::SelectArgs;
+use super::filter::{Asked, SelectArgs};
+use super::through::{summary, until_done};
 use crate::cli::Call;
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
+use crate::cli::server::Server;
 use crate::desk::dead::{Selection, dropped};
 use crate::desk::look::preview;
 use crate::domain::ids::JobId;
 use crate::store::{Payer, Store};
+use crate::wire::DropRequest;
 
 const EXAMPLES: &str = "Examples:
   meterline dead drop JOB --reason \"the customer has given up\"
   meterline dead drop --class user_input --older-than 168h --reason \"nothing to retry\" --dry-run
 With --output json there is one line a job, and a last one with the summary.";
+
+const WORDS: Words = Words {
+    verb: "drop",
+    done: "dropped",
+};
 
 /// Let dead letters go: what was asked for is forgotten at once and for good
 ///
@@ -42,6 +50,9 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    if let Some(server) = call.server()? {
+        return through(call, &server, args).await;
+    }
     let store = call.house()?.store().await?;
     let selection = args.select.selection(&store).await?;
     let (reason, actor) = (args.reason, args.actor);
@@ -67,12 +78,34 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             jobs
         }
     };
-    let words = Words {
-        verb: "drop",
-        done: "dropped",
-    };
     let act = async |job: &JobId| drop_one(&store, job, &reason, &actor).await;
-    bulk::run(call, &store, &selection, &words, total, act).await
+    bulk::run(call, &store, &selection, &WORDS, total, act).await
+}
+
+/// A server drops whatever fits, in its background; it has no word for jobs that are named.
+async fn through(call: &Call, server: &Server, args: Args) -> Result<Exit, Failure> {
+    let Asked::Fitting(filter) = args.select.through()? else {
+        let message = "through a server, dead letters are dropped by a filter; name jobs at the \
+             store itself with --redis URL";
+        return Err(Failure::new(Kind::Usage, message));
+    };
+    let asked = DropRequest {
+        filter,
+        reason: args.reason,
+        dry_run: args.dry_run,
+    };
+    let jobs = server.client.look_at_drop(&asked).await?.jobs;
+    if args.dry_run {
+        let value = json!({"dry_run": true, "jobs": jobs, "not_dead": 0});
+        call.out.show(&value, || question(jobs))?;
+        return Ok(Exit::Done);
+    }
+    if !bulk::confirm(&question(jobs), args.yes || jobs == 0)? {
+        return Ok(Exit::Failed);
+    }
+    let begun = server.client.begin_drop(&asked).await?;
+    let run = until_done(server, begun, jobs).await?;
+    summary(call, &run, &WORDS)
 }
 
 fn question(jobs: u64) -> String {

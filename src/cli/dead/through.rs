@@ -1,11 +1,11 @@
-//! Dead letters through a server: retried there in the background, watched from here.
+//! Dead letters through a server: retried or dropped there in the background, watched from here.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 
-use super::bulk;
+use super::bulk::{self, Words};
 use super::retry::PayerArg;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
@@ -107,10 +107,14 @@ pub(super) async fn fitting(
     }
     let begun = server.client.begin_retry(&asked).await?;
     let run = until_done(server, begun, seen.jobs).await?;
-    summary(call, &run)
+    let words = Words {
+        verb: "retry",
+        done: "retried",
+    };
+    summary(call, &run, &words)
 }
 
-async fn until_done(server: &Server, mut run: Run, total: u64) -> Result<Run, Failure> {
+pub(super) async fn until_done(server: &Server, mut run: Run, total: u64) -> Result<Run, Failure> {
     let bar = ProgressBar::new(total);
     bar.set_draw_target(ProgressDrawTarget::stderr());
     while run.state == "running" {
@@ -125,21 +129,26 @@ async fn until_done(server: &Server, mut run: Run, total: u64) -> Result<Run, Fa
     Ok(run)
 }
 
-fn summary(call: &Call, run: &Run) -> Result<Exit, Failure> {
+pub(super) fn summary(call: &Call, run: &Run, words: &Words) -> Result<Exit, Failure> {
     let refused: u64 = run.refused.values().sum();
+    // A run does one of the two.
+    let done = run.retried + run.dropped;
     let broken = run.state != "done";
     if call.out.is_json() {
         call.out.json(&json!({"summary": {
-            "retried": run.retried,
+            words.done: done,
             "replayed": run.replayed,
             "hold_ucr": run.hold_ucr,
             "refused": run.refused,
             "interrupted": broken,
         }}))?;
     } else {
-        let mut text = format!("{} retried, {} held", run.retried, credits(run.hold_ucr));
+        let mut text = format!("{done} {}", words.done);
+        if run.hold_ucr > 0 {
+            text += &format!(", {} held", credits(run.hold_ucr));
+        }
         if run.replayed > 0 {
-            text += &format!(", {} had been retried before", run.replayed);
+            text += &format!(", {} had been {} before", run.replayed, words.done);
         }
         if refused > 0 {
             let each = run.refused.iter().map(|(kind, n)| format!("{kind} {n}"));
@@ -147,7 +156,10 @@ fn summary(call: &Call, run: &Run) -> Result<Exit, Failure> {
             text += &format!(", {refused} refused: {each}");
         }
         if broken {
-            text += "; interrupted, retry the rest with the same command";
+            text += &format!(
+                "; interrupted, {} the rest with the same command",
+                words.verb
+            );
         }
         note(&text);
     }

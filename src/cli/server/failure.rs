@@ -7,13 +7,14 @@ use crate::client::{Error, Refused};
 use crate::desk::refusal;
 
 /// Problems of the API that are called the same here, besides the refusals that both doors know.
-const SAME: [Kind; 9] = [
+const SAME: [Kind; 10] = [
     Kind::UnknownQueue,
     Kind::UnknownWorker,
     Kind::UnknownKey,
     Kind::UnknownPlan,
     Kind::NoReward,
     Kind::AlreadyEnded,
+    Kind::NotFrozen,
     Kind::StoreFull,
     Kind::Unauthorized,
     Kind::Forbidden,

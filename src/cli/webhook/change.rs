@@ -11,6 +11,7 @@ use crate::cli::request::span_ms;
 use crate::desk::endpoints::acted;
 use crate::domain::ids::EndpointId;
 use crate::store::EndpointAct;
+use crate::wire::EndpointRotateRequest;
 
 /// Tell a disabled endpoint again; what waited there goes out
 #[derive(Debug, clap::Args)]
@@ -80,9 +81,18 @@ pub(super) async fn rm(call: &Call, args: RmArgs) -> Result<Exit, Failure> {
 }
 
 async fn change(call: &Call, about: About, act: &EndpointAct, word: &str) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let done = store.act_on_endpoint(&about.endpoint, act, &about.reason, &about.actor);
-    let changed = acted(&about.endpoint, done.await.map_err(repeat)?)?;
+    let changed = match call.server()? {
+        Some(server) => {
+            let done = server.set_endpoint(&about.endpoint, word, about.reason);
+            done.await.map_err(repeat)?
+        }
+        None => {
+            let store = call.house()?.store().await?;
+            let done = store.act_on_endpoint(&about.endpoint, act, &about.reason, &about.actor);
+            let done = done.await.map_err(|error| repeat(error.into()))?;
+            acted(&about.endpoint, done)?
+        }
+    };
     let value = json!({"endpoint": about.endpoint, "state": word, "changed": changed});
     call.out.show(&value, || {
         let already = if changed { "" } else { " already" };
@@ -92,25 +102,25 @@ async fn change(call: &Call, about: About, act: &EndpointAct, word: &str) -> Res
 }
 
 pub(super) async fn rotate(call: &Call, args: RotateArgs) -> Result<Exit, Failure> {
-    let house = call.house()?;
     let secret = secret(args.secret.as_deref())?;
     let secret = secret.expose().to_owned();
-    let overlap_ms = args.overlap.unwrap_or(house.settings().webhooks.overlap_ms);
-    let store = house.store().await?;
-    let act = EndpointAct::Rotate {
-        secret: secret.clone(),
-        overlap_ms,
+    let endpoint = args.about.endpoint.clone();
+    let (changed, overlap_ms) = match call.server()? {
+        Some(server) => {
+            let asked = EndpointRotateRequest {
+                overlap_ms: args.overlap,
+                secret: Some(secret.clone()),
+                reason: args.about.reason,
+            };
+            let done = server.client.rotate_webhook(endpoint.as_str(), &asked);
+            let done = done
+                .await
+                .map_err(|error| repeat_with(error.into(), &secret))?;
+            let overlap_ms = done.body.overlap_ms.or(args.overlap).unwrap_or(0);
+            (!done.replayed, overlap_ms)
+        }
+        None => rotate_at_the_store(call, args, &secret).await?,
     };
-    let About {
-        endpoint,
-        reason,
-        actor,
-    } = args.about;
-    let done = store
-        .act_on_endpoint(&endpoint, &act, &reason, &actor)
-        .await;
-    let done = done.map_err(|error| repeat_with(error, &secret))?;
-    let changed = acted(&endpoint, done)?;
     let value = json!({"endpoint": endpoint, "secret": secret, "changed": changed, "overlap_ms": overlap_ms});
     call.out.show(&value, || {
         let both = match overlap_ms {
@@ -123,8 +133,31 @@ pub(super) async fn rotate(call: &Call, args: RotateArgs) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
-fn repeat(error: crate::store::Error) -> Failure {
-    let failure = Failure::from(error);
+async fn rotate_at_the_store(
+    call: &Call,
+    args: RotateArgs,
+    secret: &str,
+) -> Result<(bool, u64), Failure> {
+    let house = call.house()?;
+    let overlap_ms = args.overlap.unwrap_or(house.settings().webhooks.overlap_ms);
+    let store = house.store().await?;
+    let act = EndpointAct::Rotate {
+        secret: secret.to_owned(),
+        overlap_ms,
+    };
+    let About {
+        endpoint,
+        reason,
+        actor,
+    } = args.about;
+    let done = store
+        .act_on_endpoint(&endpoint, &act, &reason, &actor)
+        .await;
+    let done = done.map_err(|error| repeat_with(error.into(), secret))?;
+    Ok((acted(&endpoint, done)?, overlap_ms))
+}
+
+fn repeat(failure: Failure) -> Failure {
     if failure.kind() == Kind::UnknownOutcome {
         return failure.and_say("repeat the same command");
     }
@@ -132,8 +165,7 @@ fn repeat(error: crate::store::Error) -> Failure {
 }
 
 /// A second rotation would end the overlap of the first, so that it has to be the same one.
-fn repeat_with(error: crate::store::Error, secret: &str) -> Failure {
-    let failure = Failure::from(error);
+fn repeat_with(failure: Failure, secret: &str) -> Failure {
     if failure.kind() == Kind::UnknownOutcome {
         return failure.and_say(&format!("repeat with --secret {secret}"));
     }

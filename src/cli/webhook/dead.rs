@@ -2,15 +2,17 @@
 
 use clap::Subcommand;
 use clap::builder::NonEmptyStringValueParser;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::found;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::{note, rfc3339, rows, table};
+use crate::cli::server::Server;
 use crate::desk::endpoints::redelivered;
 use crate::domain::ids::EndpointId;
-use crate::store::{DeadMessage, Redelivered, Store};
+use crate::store::{DeadMessage, Store};
+use crate::wire::{GivenUp, RedeliverRequest};
 
 /// Look at messages that were given up, and send them again
 #[derive(Debug, Subcommand)]
@@ -65,62 +67,77 @@ pub(in crate::cli) async fn run(call: &Call, command: Command) -> Result<Exit, F
 }
 
 async fn ls(call: &Call, args: LsArgs) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    found(&store, &args.endpoint).await?;
-    let page = store
-        .dead_messages(&args.endpoint, args.limit, None)
-        .await?;
-    let values: Vec<Value> = page.messages.iter().map(as_json).collect();
-    call.out.show(&values, || text(&page.messages))?;
-    let shown = page.messages.len() as u64;
-    if shown < page.all && !call.out.is_json() {
-        note(&format!("these are the newest {shown} of {}", page.all));
+    let (messages, all) = match call.server()? {
+        Some(server) => {
+            let all = server.endpoint(&args.endpoint).await?.dead;
+            (server.given_up(&args.endpoint, args.limit).await?, all)
+        }
+        None => {
+            let store = call.house()?.store().await?;
+            found(&store, &args.endpoint).await?;
+            let page = store.dead_messages(&args.endpoint, args.limit, None);
+            let page = page.await?;
+            (page.messages.into_iter().map(given_up).collect(), page.all)
+        }
+    };
+    call.out.show(&messages, || text(&messages))?;
+    let shown = messages.len() as u64;
+    if shown < all && !call.out.is_json() {
+        note(&format!("these are the newest {shown} of {all}"));
     }
     Ok(Exit::Done)
 }
 
-fn as_json(dead: &DeadMessage) -> Value {
-    json!({
-        "entry": dead.entry,
-        "message": dead.happened.message,
-        "event": dead.happened.event,
-        "job": dead.happened.text("j"),
-        "happened_at": rfc3339(dead.happened.at_ms),
-        "tries": dead.tries,
-        "why": dead.why,
-        "given_up_at": rfc3339(dead.died_ms),
-    })
+fn given_up(dead: DeadMessage) -> GivenUp {
+    GivenUp {
+        job: dead.happened.text("j").map(str::to_owned),
+        happened_at: rfc3339(dead.happened.at_ms),
+        given_up_at: rfc3339(dead.died_ms),
+        entry: dead.entry,
+        message: dead.happened.message,
+        event: dead.happened.event,
+        tries: dead.tries,
+        why: dead.why,
+    }
 }
 
-fn text(messages: &[DeadMessage]) -> String {
+fn text(messages: &[GivenUp]) -> String {
     let mut listed = table(&["entry", "given up", "tries", "why", "event", "job"]);
     for dead in messages {
         listed.add_row([
             dead.entry.clone(),
-            rfc3339(dead.died_ms).unwrap_or_default(),
+            dead.given_up_at.clone().unwrap_or_default(),
             dead.tries.to_string(),
             dead.why.clone(),
-            dead.happened.event.clone(),
-            dead.happened.text("j").unwrap_or_default().to_owned(),
+            dead.event.clone(),
+            dead.job.clone().unwrap_or_default(),
         ]);
     }
     rows(&listed, "no dead letters")
 }
 
 async fn redeliver(call: &Call, args: RedeliverArgs) -> Result<Exit, Failure> {
-    let house = call.house()?;
-    let store = house.store().await?;
-    let outbox_max = house.settings().webhooks.outbox_max;
+    let door = match call.server()? {
+        Some(server) => Door::Server(server),
+        None => {
+            let house = call.house()?;
+            Door::Store(house.store().await?, house.settings().webhooks.outbox_max)
+        }
+    };
     let (mut messages, mut left, mut full) = (0, 0, false);
     loop {
-        match step(&store, &args, outbox_max).await? {
-            Redelivered::Full if messages > 0 => full = true,
-            Redelivered::Nothing if messages > 0 || args.all => break,
-            done => {
-                let (more, rest) = redelivered(&args.endpoint, done)?;
+        match door.step(&args).await {
+            Ok((more, rest)) => {
                 messages += more;
                 left = rest;
             }
+            Err(failure) if failure.kind() == Kind::OutboxFull && messages > 0 => full = true,
+            Err(failure)
+                if failure.kind() == Kind::UnknownMessage && (messages > 0 || args.all) =>
+            {
+                break;
+            }
+            Err(failure) => return Err(failure),
         }
         if !args.all || left == 0 || full {
             break;
@@ -138,20 +155,45 @@ async fn redeliver(call: &Call, args: RedeliverArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn step(
-    store: &Store,
-    args: &RedeliverArgs,
-    outbox_max: u32,
-) -> Result<Redelivered, Failure> {
-    let entry = args.entry.as_deref();
-    let (reason, actor) = (&args.reason, &args.actor);
-    let done = store.redeliver(&args.endpoint, entry, outbox_max, reason, actor);
-    done.await.map_err(|error| {
-        let failure = Failure::from(error);
-        if failure.kind() == Kind::UnknownOutcome {
-            return failure
-                .and_say("repeat the same command: what is back already is not put back twice");
-        }
-        failure
-    })
+/// Whom the command asks; of the store itself, how much an outbox holds.
+enum Door {
+    Server(Server),
+    Store(Store, u32),
+}
+
+impl Door {
+    /// How many messages are back, and how many dead letters are left.
+    async fn step(&self, args: &RedeliverArgs) -> Result<(u32, u32), Failure> {
+        let done = match self {
+            Self::Server(server) => {
+                let asked = RedeliverRequest {
+                    entry: args.entry.clone(),
+                    reason: args.reason.clone(),
+                };
+                let done = server
+                    .client
+                    .redeliver_webhook(args.endpoint.as_str(), &asked);
+                done.await
+                    .map(|done| (done.redelivered, done.left))
+                    .map_err(Failure::from)
+            }
+            Self::Store(store, outbox_max) => {
+                let entry = args.entry.as_deref();
+                let (reason, actor) = (&args.reason, &args.actor);
+                let done = store.redeliver(&args.endpoint, entry, *outbox_max, reason, actor);
+                match done.await {
+                    Ok(done) => redelivered(&args.endpoint, done).map_err(Failure::from),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        };
+        done.map_err(|failure| {
+            if failure.kind() == Kind::UnknownOutcome {
+                return failure.and_say(
+                    "repeat the same command: what is back already is not put back twice",
+                );
+            }
+            failure
+        })
+    }
 }

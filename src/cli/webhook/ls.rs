@@ -25,19 +25,29 @@ pub(in crate::cli) struct ShowArgs {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let views = store.endpoints(&args.account).await?;
-    if views.is_empty() && store.account(&args.account).await?.is_none() {
-        return Err(Failure::unknown_account(&args.account));
-    }
+    let views = match call.server()? {
+        Some(server) => server.endpoints(&args.account).await?,
+        None => of_the_store(call, &args.account).await?,
+    };
     let values: Vec<Value> = views.iter().map(as_json).collect();
     call.out.show(&values, || listed(&views))?;
     Ok(Exit::Done)
 }
 
-pub(super) async fn show(call: &Call, args: ShowArgs) -> Result<Exit, Failure> {
+async fn of_the_store(call: &Call, account: &AccountId) -> Result<Vec<EndpointView>, Failure> {
     let store = call.house()?.store().await?;
-    let view = found(&store, &args.endpoint).await?;
+    let views = store.endpoints(account).await?;
+    if views.is_empty() && store.account(account).await?.is_none() {
+        return Err(Failure::unknown_account(account));
+    }
+    Ok(views)
+}
+
+pub(super) async fn show(call: &Call, args: ShowArgs) -> Result<Exit, Failure> {
+    let view = match call.server()? {
+        Some(server) => server.endpoint(&args.endpoint).await?,
+        None => found(&call.house()?.store().await?, &args.endpoint).await?,
+    };
     call.out.show(&as_json(&view), || text(&view))?;
     Ok(Exit::Done)
 }

@@ -9,11 +9,13 @@ use super::found;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::request::span_ms;
+use crate::cli::server::Server;
 use crate::desk::endpoints::acted;
 use crate::domain::ids::EndpointId;
-use crate::store::EndpointAct;
+use crate::store::{EndpointAct, EndpointView, Store};
+use crate::wire::EndpointTestRequest;
 
-/// Time between two looks at what became of it: an answer announces itself nowhere but in the store.
+/// Time between two looks at what became of it: an answer announces itself nowhere.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Post a message of type webhook.test, and wait for its first answer
@@ -42,16 +44,14 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let message = format!("test_{}", uuid::Uuid::now_v7());
-    let act = EndpointAct::Test {
-        message: message.clone(),
+    let door = match call.server()? {
+        Some(server) => Door::Server(server),
+        None => Door::Store(call.house()?.store().await?),
     };
-    let done = store.act_on_endpoint(&args.endpoint, &act, &args.reason, &args.actor);
-    acted(&args.endpoint, done.await?)?;
+    let message = door.post(&args).await?;
     let until = Instant::now() + Duration::from_millis(args.timeout_ms);
     let answer = loop {
-        let view = found(&store, &args.endpoint).await?;
+        let view = door.look(&args.endpoint).await?;
         if view.test == message && !view.test_result.is_empty() {
             break Some(view.test_result);
         }
@@ -76,4 +76,40 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
     })?;
     let well = arrived || args.timeout_ms == 0;
     Ok(if well { Exit::Done } else { Exit::Failed })
+}
+
+/// Whom the command asks.
+enum Door {
+    Server(Server),
+    Store(Store),
+}
+
+impl Door {
+    /// The id of the message that is on its way.
+    async fn post(&self, args: &Args) -> Result<String, Failure> {
+        match self {
+            Self::Server(server) => {
+                let reason = args.reason.clone();
+                let asked = EndpointTestRequest { reason };
+                let sent = server.client.test_webhook(args.endpoint.as_str(), &asked);
+                Ok(sent.await?.message)
+            }
+            Self::Store(store) => {
+                let message = format!("test_{}", uuid::Uuid::now_v7());
+                let act = EndpointAct::Test {
+                    message: message.clone(),
+                };
+                let done = store.act_on_endpoint(&args.endpoint, &act, &args.reason, &args.actor);
+                acted(&args.endpoint, done.await?)?;
+                Ok(message)
+            }
+        }
+    }
+
+    async fn look(&self, endpoint: &EndpointId) -> Result<EndpointView, Failure> {
+        match self {
+            Self::Server(server) => server.endpoint(endpoint).await,
+            Self::Store(store) => found(store, endpoint).await,
+        }
+    }
 }

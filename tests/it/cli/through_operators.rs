@@ -1,0 +1,209 @@
+//! What operators do through a server is what they would do on the store: freezes, holds, dead letters, endpoints.
+
+use serde_json::json;
+
+use super::through_server::{Both, IMAGE};
+
+fn fund(both: &Both) {
+    both.cli.ok(&[
+        "account",
+        "grant",
+        "acme",
+        "--credits",
+        "100",
+        "--op-id",
+        "fund",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn freezes_are_made_seen_and_cleared_by_both_ways() {
+    let both = Both::start().await;
+    let freeze = |id| {
+        [
+            "account",
+            "freeze",
+            "acme",
+            "--reason",
+            "chargeback",
+            "--op-id",
+            id,
+        ]
+    };
+    assert_eq!(both.ok(&freeze("f1"))["status"], "frozen");
+    assert_eq!(both.ok(&freeze("f1"))["status"], "replayed");
+    let bare = &freeze("f1")[..5];
+    assert_eq!(both.same(bare, &["op_id"])["status"], "already");
+    both.same(&["freeze", "ls"], &[]);
+    let clear = |id| {
+        [
+            "freeze", "clear", "acme", "--reason", "settled", "--op-id", id,
+        ]
+    };
+    let cleared = both.ok(&clear("c1"));
+    assert_eq!(
+        (&cleared["status"], &cleared["reason"]),
+        (&json!("cleared"), &json!("chargeback"))
+    );
+    assert_eq!(both.ok(&clear("c1"))["status"], "replayed");
+    assert_eq!(both.same(&clear("c2"), &[])["type"], "not_frozen");
+    let partition = |n| ["freeze", "partition", n, "--reason", "restored"];
+    assert_eq!(both.ok(&partition("3"))["partition"], 3);
+    both.same(&["freeze", "ls"], &[]);
+    both.same(&partition("99"), &[]);
+    both.same(
+        &["freeze", "clear", "--partition", "3", "--reason", " "],
+        &[],
+    );
+    both.ok(&[
+        "freeze",
+        "clear",
+        "--partition",
+        "3",
+        "--reason",
+        "compared",
+    ]);
+    both.same(&["account", "freeze", "nobody", "--reason", "x"], &[]);
+    assert_eq!(both.same(&["freeze", "ls"], &[]), json!([]));
+    both.cli.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn holds_are_listed_and_dead_letters_dropped_by_both_ways() {
+    let both = Both::start().await;
+    fund(&both);
+    let submit = [&["submit"][..], &IMAGE].concat();
+    let dead = both.ok(&submit)["job"].as_str().expect("a job").to_owned();
+    both.ok(&submit);
+    for arguments in [
+        &["hold", "ls"][..],
+        &["hold", "ls", "--account", "acme", "--limit", "1"],
+        &["hold", "ls", "--older-than", "1h"],
+        &["hold", "ls", "--account", "nobody"],
+    ] {
+        both.same(arguments, &["age_ms"]);
+    }
+    assert_eq!(both.through(&["hold", "ls", "--limit", "101"]).code, 2);
+
+    both.ok(&["job", "force-fail", &dead, "--reason", "hangs"]);
+    let drop = |more| {
+        [
+            "dead",
+            "drop",
+            "--class",
+            "lost",
+            "--reason",
+            "nothing to retry",
+            more,
+        ]
+    };
+    assert_eq!(both.same(&drop("--dry-run"), &[])["jobs"], 1);
+    let named = ["dead", "drop", &dead, "--reason", "x"];
+    assert_eq!(both.through(&named).code, 2, "only by a filter");
+    assert_eq!(both.through(&drop("--all")).code, 2, "a filter or all");
+    assert_eq!(both.ok(&drop("--yes"))["summary"]["dropped"], 1);
+    assert_eq!(both.same(&drop("--yes"), &[])["summary"]["dropped"], 0);
+    assert_eq!(both.same(&drop("--dry-run"), &[])["jobs"], 0);
+    both.cli.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endpoints_are_made_changed_and_removed_by_both_ways() {
+    let both = Both::start().await;
+    let secret = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let url = "http://127.0.0.1:9/hooks";
+    let create = [
+        "webhook", "create", "acme", "--url", url, "--op-id", "shop-1",
+    ];
+    let made = both.ok(&create);
+    assert_eq!(
+        (&made["status"], &made["url"]),
+        (&json!("created"), &json!(url))
+    );
+    assert!(
+        made["secret"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("whsec_"))
+    );
+    let again = both.ok(&create);
+    assert_eq!(
+        (&again["status"], &again["secret"]),
+        (&json!("replayed"), &json!(null))
+    );
+    assert_eq!(again["endpoint"], made["endpoint"]);
+    let id = made["endpoint"].as_str().expect("an endpoint");
+    assert_eq!(
+        both.through(&["webhook", "create", "acme", "--url", url, "--id", id])
+            .code,
+        2
+    );
+    let public = ["webhook", "create", "acme", "--url", "http://10.0.0.1/"];
+    assert_eq!(both.same(&public, &[])["type"], "bad_url");
+
+    both.same(&["webhook", "ls", "acme"], &[]);
+    both.same(&["webhook", "ls", "nobody"], &[]);
+    both.same(&["webhook", "show", id], &[]);
+    let disable = ["webhook", "disable", id, "--reason", "moves"];
+    assert_eq!(both.ok(&disable)["changed"], true);
+    assert_eq!(both.same(&disable, &[])["changed"], false);
+    let test = ["webhook", "test", id, "--timeout", "0s"];
+    assert_eq!(both.same(&test, &[])["type"], "endpoint_disabled");
+    assert_eq!(
+        both.ok(&["webhook", "enable", id, "--reason", "is back"])["state"],
+        "enabled"
+    );
+    let sent = both.ok(&test);
+    assert!(
+        sent["message"]
+            .as_str()
+            .is_some_and(|id| id.starts_with("test_"))
+    );
+    let rotate = [
+        "webhook",
+        "rotate",
+        id,
+        "--secret",
+        secret,
+        "--overlap",
+        "1h",
+        "--reason",
+        "due",
+    ];
+    let rotated = both.ok(&rotate);
+    assert_eq!(
+        (&rotated["changed"], &rotated["overlap_ms"]),
+        (&json!(true), &json!(3_600_000))
+    );
+    both.same(&rotate, &[]);
+    both.same(&["webhook", "show", id], &[]);
+    both.same(&["webhook", "dead", "ls", id], &[]);
+    let redeliver = [
+        "webhook",
+        "dead",
+        "redeliver",
+        id,
+        "--all",
+        "--reason",
+        "is back",
+    ];
+    assert_eq!(both.same(&redeliver, &[])["redelivered"], 0);
+    let one = [
+        "webhook",
+        "dead",
+        "redeliver",
+        id,
+        "1-1",
+        "--reason",
+        "is back",
+    ];
+    assert_eq!(both.same(&one, &[])["type"], "unknown_message");
+    assert_eq!(
+        both.ok(&["webhook", "rm", id, "--reason", "closed"])["changed"],
+        true
+    );
+    assert_eq!(
+        both.same(&["webhook", "show", id], &[])["type"],
+        "unknown_endpoint"
+    );
+    both.cli.assert_sound();
+}
