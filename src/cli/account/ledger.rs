@@ -21,6 +21,7 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let mut exit = Exit::Done;
     let entries: VecDeque<(String, JournalBody)> = match call.server()? {
         Some(server) => server.ledger(&args.account, args.limit).await?.into(),
         None => {
@@ -35,6 +36,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
                 note(&format!(
                     "older entries are missing here: failed to {error}"
                 ));
+                exit = Exit::Failed;
             }
             found.into_iter().rev().collect()
         }
@@ -44,7 +46,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         .map(|(id, body)| entry_json(id, body))
         .collect();
     call.out.show(&values, || text(&entries))?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn entry_json(id: &str, body: &JournalBody) -> Value {

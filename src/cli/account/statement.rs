@@ -103,7 +103,9 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
                 .await?
         }
     };
+    let mut exit = Exit::Done;
     if let Some(error) = &found.history_away {
+        exit = Exit::Failed;
         note(&format!(
             "older entries stand in history alone: failed to {error}"
         ));
@@ -121,7 +123,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
             .json(&document(&args.account, from, to, args.by, &found))?,
         Format::Table => call.out.text(&text(&found, args.by))?,
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 /// Where a statement comes from.

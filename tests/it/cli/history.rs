@@ -1,9 +1,11 @@
 //! History from the command line: an empty store is refused, a rebuild is shown first, then made.
 
+use meterline::store::Store;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use super::{Cli, text};
+use super::{Cli, ran, text};
+use crate::history_through::{live, short, trim};
 use crate::support::postgres::{fresh_history, project};
 
 const PROJECTOR: [&str; 3] = ["serve", "--role", "projector"];
@@ -22,6 +24,39 @@ pub(super) fn run(cli: &Cli, history: &str, arguments: &[&str]) -> (Option<i32>,
     let value =
         serde_json::from_str(said.trim()).unwrap_or_else(|_| panic!("{arguments:?}: {said}"));
     (output.status.code(), value)
+}
+
+/// Half an answer is printed, and is no success.
+#[tokio::test]
+async fn without_postgres_listings_say_on_stderr_and_by_their_exit_that_they_are_not_whole() {
+    let cli = Cli::new();
+    let store = Store::open(&cli.url, short()).await.expect("the store");
+    let url = fresh_history().await;
+    let (_, over_ms) = live(&store, 3).await;
+    project(&store, &url).await;
+    trim(&store, &url, over_ms).await;
+    let statement = [
+        "account",
+        "statement",
+        "acme",
+        "--from",
+        "2027-01-15",
+        "--to",
+        "2027-01-16",
+    ];
+    for arguments in [&["jobs"][..], &["account", "ledger", "acme"], &statement] {
+        let mut command = cli.command(arguments);
+        command.env("METERLINE__STORE__PARTITIONS", "1");
+        let whole = ran(command.env("METERLINE__POSTGRES__URL", url.expose_secret()));
+        assert_eq!(whole.code, 0, "{arguments:?}: {whole:?}");
+        let mut command = cli.command(arguments);
+        command.env("METERLINE__STORE__PARTITIONS", "1");
+        let nobody = "postgresql://meterline@%2Fnonexistent/none";
+        let part = ran(command.env("METERLINE__POSTGRES__URL", nobody));
+        assert_eq!(part.code, 1, "{arguments:?}: {part:?}");
+        assert!(part.stderr.contains("failed to reach Postgres"), "{part:?}");
+        assert!(part.json().is_array() || part.json().is_object());
+    }
 }
 
 #[tokio::test]
