@@ -77,6 +77,10 @@ struct Pool {
 }
 
 pub(super) async fn run(house: Arc<House>, jobs: TaskTracker, stop: CancellationToken) {
+    if house.options.slots.values().all(|slots| *slots == 0) {
+        // It only sends webhooks and sweeps, and nobody waits for its first claim.
+        let _ = house.claiming.set(());
+    }
     let mut pool = Pool::new(Arc::clone(&house), jobs);
     let (orders, inbox) = mpsc::channel(1);
     let waker = tokio::spawn(wakeup::run(Arc::clone(&house), inbox, stop.clone()));

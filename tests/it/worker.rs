@@ -1,5 +1,7 @@
 //! Workers against a real Redis and a real HTTP provider.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::rig::Rig;
@@ -310,4 +312,13 @@ async fn last_at(rig: &Rig, job: &meterline::domain::ids::JobId, event: &str) ->
     let line = timeline.iter().rfind(|line| line.event == event);
     line.unwrap_or_else(|| panic!("no {event} in {timeline:?}"))
         .at_ms
+}
+
+#[tokio::test]
+async fn a_worker_without_slots_is_ready_at_once() {
+    let rig = Rig::new().await;
+    let worker = rig.worker_with(None, 0);
+    let ready = tokio::time::timeout(Duration::from_secs(20), worker.claiming()).await;
+    assert!(ready.is_ok(), "it waits for a claim that it never makes");
+    assert_eq!(worker.drain().await, 0);
 }
