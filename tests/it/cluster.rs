@@ -12,8 +12,9 @@ use meterline::store::{
 };
 use serde_json::{Value, json};
 
-use crate::support::cluster::{PrivateCluster, free_ports};
+use crate::support::cluster::PrivateCluster;
 use crate::support::lossy::Lossy;
+use crate::support::ports::free_ports;
 use crate::support::rig::Rig;
 use crate::support::*;
 

@@ -1,10 +1,11 @@
 //! What docs/operations.md tells operators to type works as it stands there, in the order of the page.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use meterline::cli::understands;
+
+use crate::support::ports::free_port;
 
 const RUN: &str = "<!-- tests/it/operations.rs runs this block -->";
 const NEEDS: [&str; 2] = ["<!-- needs a service manager", "<!-- needs a proxy"];
@@ -36,14 +37,7 @@ fn blocks(page: &str) -> Vec<(String, String, String)> {
 
 /// Free ports, all different.
 fn ports<const N: usize>() -> [String; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-    listeners.map(|listener| {
-        listener
-            .local_addr()
-            .expect("an address")
-            .port()
-            .to_string()
-    })
+    [(); N].map(|()| free_port().to_string())
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::fresh_url;
+use crate::support::ports::free_port;
 
 const MARK: &str = "<!-- tests/it/readme.rs runs this block -->\n```sh\n";
 
@@ -21,9 +22,7 @@ fn the_commands_of_the_readme_work() {
     let bin = Path::new(env!("CARGO_BIN_EXE_meterline"))
         .parent()
         .expect("a folder");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("an address").port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let build = "cargo build --release && export PATH=\"$PWD/target/release:$PATH\"";
     assert!(block.contains(build));
     let commands = block

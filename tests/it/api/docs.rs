@@ -1,12 +1,12 @@
 //! The committed document is what the server serves, and docs/http-api.md works as it stands there.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use meterline::dev::redis::PrivateRedis;
 
 use crate::support::plain_redis;
+use crate::support::ports::free_port;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -79,16 +79,6 @@ async fn the_page_for_people_has_every_route_and_loads_and_runs_nothing() {
     }
 }
 
-/// A free port.
-fn port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener
-        .local_addr()
-        .expect("an address")
-        .port()
-        .to_string()
-}
-
 #[test]
 fn the_first_job_of_the_page_is_made_as_it_stands_there() {
     let page = std::fs::read_to_string(root().join("docs/http-api.md")).expect("the page");
@@ -97,8 +87,8 @@ fn the_first_job_of_the_page_is_made_as_it_stands_there() {
     assert!(blocks.len() >= 4, "the page has its steps");
     let script = blocks
         .join("\n")
-        .replace("8080", &port())
-        .replace("9100", &port());
+        .replace("8080", &free_port().to_string())
+        .replace("9100", &free_port().to_string());
     let script = format!("set -eu\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n{script}");
     let redis = PrivateRedis::start(plain_redis()).expect("a Redis");
     let folder = tempfile::tempdir().expect("a folder");

@@ -5,10 +5,10 @@ use std::time::Duration;
 use meterline::domain::failure::FailureClass;
 use meterline::provider::{Answer, CancelOutcome, Output, SubmitError, SubmitRequest, Usage};
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use super::scripted::{Act, Scripted};
 use super::{accepted, load, params, shipped, submit, submit_params, variant};
+use crate::support::ports::free_port;
 
 #[tokio::test]
 async fn an_accepted_submit_gives_a_handle_with_the_urls_of_the_answer() {
@@ -97,9 +97,7 @@ async fn a_file_in_the_body_is_the_output() {
 
 #[tokio::test]
 async fn a_request_that_never_left_is_told_from_one_that_may_have_arrived() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = format!("http://{}", nobody.local_addr().unwrap());
-    drop(nobody);
+    let closed = format!("http://127.0.0.1:{}", free_port());
     // Answers a TLS greeting with something that is none.
     let not_tls = Scripted::start(|_, _| Act::Raw(b"no".to_vec())).await;
     let https = not_tls.url.replace("http:", "https:");

@@ -1,12 +1,12 @@
 //! A private cluster: masters on loopback ports, replicas where they are asked for, gone with the test.
 
-use std::net::TcpListener;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use meterline::dev::redis::PrivateRedis;
 
 use super::plain_redis;
+use super::ports::free_ports;
 
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
@@ -109,15 +109,6 @@ pub(crate) struct PrivateCluster {
     pub(crate) nodes: Vec<ClusterNode>,
     /// Where clients are told that the nodes are.
     announced: Vec<u16>,
-}
-
-/// Ports that nobody listens on.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
-        .collect();
-    let port = |listener: &TcpListener| listener.local_addr().expect("an address").port();
-    listeners.iter().map(port).collect()
 }
 
 impl PrivateCluster {

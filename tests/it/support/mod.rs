@@ -8,6 +8,7 @@ pub(crate) mod front;
 pub(crate) mod lossy;
 mod money;
 mod placed;
+pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod processes;
 mod raw;

@@ -244,9 +244,11 @@ impl Rig {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, waiting)
-            .await
-            .unwrap_or_else(|_| panic!("{job} does not get there in time"));
+        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+            let view = self.store.job(job).await;
+            let timeline = self.store.timeline(job).await;
+            panic!("{job} does not get there in time: {view:#?}\n{timeline:#?}");
+        }
     }
 
     async fn is_there(&self, job: &JobId, wanted: Option<(&str, usize)>) -> bool {

@@ -4,6 +4,7 @@ use meterline::dev::redis::PrivateRedis;
 use meterline::store::Store;
 use redis::aio::MultiplexedConnection;
 
+use super::ports::free_port;
 use super::{options, plain_redis};
 
 /// A master on a port of its own, and a replica.
@@ -34,10 +35,8 @@ async fn run<T: redis::FromRedisValue>(server: &PrivateRedis, words: &[&str]) ->
 impl Twins {
     /// Starts both; the replica has everything that the master has.
     pub(crate) async fn start() -> Self {
-        // Port 0 means none; a free one is found by asking for one, and taken at once.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        // Port 0 means none.
+        let port = free_port();
         let mut served = plain_redis();
         served.extra = [
             "--port",
