@@ -1,5 +1,7 @@
 //! Calls: how a script or a read is sent, and what is known of it when no answer comes.
 
+use std::sync::Arc;
+
 use redis::aio::ConnectionLike;
 use redis::{Cmd, RedisResult, Value};
 
@@ -136,7 +138,7 @@ impl Store {
     /// Asks one server about itself.
     pub(super) async fn read_from<T: redis::FromRedisValue>(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         command: &Cmd,
         what: &'static str,
     ) -> Result<T, Error> {
@@ -149,7 +151,7 @@ impl Store {
 
     async fn read_from_once<T: redis::FromRedisValue>(
         &self,
-        node: &Node,
+        node: &Arc<Node>,
         command: &Cmd,
         what: &'static str,
     ) -> Result<T, Error> {
@@ -158,7 +160,7 @@ impl Store {
         })?;
         let answer = command.query_async(&mut connection).await;
         if answer.as_ref().is_err_and(|error| error.code().is_none()) {
-            node.forget(Line::Words).await;
+            node.forget(Line::Words);
             self.inner.connections.doubt(&node.name());
         }
         answer.map_err(|error| self.failed(what, &error))
@@ -184,7 +186,7 @@ enum Cut {
 /// Sends a pipeline to whoever has its keys. What is not there any more while its slot moves is asked for
 /// again, command by command.
 async fn read_whole(
-    connections: &Connections,
+    connections: &Arc<Connections>,
     pipeline: &redis::Pipeline,
 ) -> Result<Vec<Value>, Cut> {
     let first = pipeline.cmd_iter().find_map(key_of);
@@ -213,7 +215,7 @@ async fn read_whole(
 }
 
 async fn read_redirected(
-    connections: &Connections,
+    connections: &Arc<Connections>,
     key: &str,
     command: &Cmd,
     error: redis::RedisError,

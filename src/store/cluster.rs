@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::address::Address;
 use super::connection::{ConnectionOptions, Line, Node};
 use super::error::Error;
+use super::joint::Joint;
 use super::keys::slot_of;
 
 /// The cluster is asked where its slots are at most so often, whatever calls find out.
@@ -28,7 +29,7 @@ pub(super) struct Connections {
     seeds: Vec<ConnectionInfo>,
     state: Mutex<State>,
     /// One asks the cluster, the others wait for what it says.
-    asking: tokio::sync::Mutex<()>,
+    asking: Joint<Result<Arc<Slots>, Error>>,
 }
 
 /// What is known of the servers.
@@ -61,7 +62,7 @@ impl Connections {
             is_cluster,
             seeds: servers,
             state: Mutex::default(),
-            asking: tokio::sync::Mutex::default(),
+            asking: Joint::default(),
         };
         for seed in &connections.seeds {
             connections.node_at(seed.clone())?;
@@ -114,7 +115,7 @@ impl Connections {
     }
 
     /// The server that has a key.
-    pub(super) async fn node_of(&self, key: &str) -> Result<Arc<Node>, Error> {
+    pub(super) async fn node_of(self: &Arc<Self>, key: &str) -> Result<Arc<Node>, Error> {
         if !self.is_cluster {
             return self.only();
         }
@@ -129,7 +130,7 @@ impl Connections {
             .ok_or_else(|| Error::Unreachable("the address names no server".to_owned()))
     }
 
-    async fn node_of_slot(&self, slot: u16) -> Result<Arc<Node>, Error> {
+    async fn node_of_slot(self: &Arc<Self>, slot: u16) -> Result<Arc<Node>, Error> {
         let slots = self.slots().await?;
         let none = || Error::Unreachable(format!("no node of the cluster has slot {slot}"));
         let name = slots.node_of(slot).ok_or_else(|| {
@@ -140,7 +141,7 @@ impl Connections {
     }
 
     /// Every server that has data.
-    pub(super) async fn all(&self) -> Result<Vec<Arc<Node>>, Error> {
+    pub(super) async fn all(self: &Arc<Self>) -> Result<Vec<Arc<Node>>, Error> {
         if !self.is_cluster {
             return Ok(vec![self.only()?]);
         }
@@ -176,11 +177,21 @@ impl Connections {
         state.slots.clone().filter(|_| is_known)
     }
 
-    async fn slots(&self) -> Result<Arc<Slots>, Error> {
+    async fn slots(self: &Arc<Self>) -> Result<Arc<Slots>, Error> {
         if let Some(slots) = self.known_slots() {
             return Ok(slots);
         }
-        let _one_at_a_time = self.asking.lock().await;
+        let connections = Arc::clone(self);
+        let asked = self.asking.done(|| connections.ask()).await;
+        let broken = || {
+            Err(Error::Unreachable(
+                "asking the cluster broke off".to_owned(),
+            ))
+        };
+        asked.unwrap_or_else(broken)
+    }
+
+    async fn ask(self: Arc<Self>) -> Result<Arc<Slots>, Error> {
         if let Some(slots) = self.known_slots() {
             return Ok(slots);
         }
@@ -274,7 +285,7 @@ impl Slots {
 type Row = (u16, u16, Vec<String>);
 
 /// Where a node says that the slots are.
-async fn slots_by(node: &Node) -> Result<Vec<Row>, Error> {
+async fn slots_by(node: &Arc<Node>) -> Result<Vec<Row>, Error> {
     let mut connection = node.get(Line::Words).await?;
     let mut ask = redis::cmd("CLUSTER");
     ask.arg("SLOTS");
@@ -289,7 +300,7 @@ async fn slots_by(node: &Node) -> Result<Vec<Row>, Error> {
         }
         Err(error) => {
             if error.code().is_none() {
-                node.forget(Line::Words).await;
+                node.forget(Line::Words);
             }
             return Err(Error::Unreachable(error.to_string()));
         }

@@ -4,6 +4,7 @@
 //! blocking read never happens on a pooled one: it would stall everybody behind it.
 
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::{Manager, Pool, Runtime};
@@ -12,9 +13,9 @@ use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo};
-use tokio::sync::RwLock;
 
 use super::error::Error;
+use super::joint::Joint;
 
 /// How connections are made and how long an answer may take.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +37,24 @@ pub(super) enum Line {
     Claims,
 }
 
-type Shared = RwLock<Option<MultiplexedConnection>>;
+/// A connection that all share, and who makes it.
+#[derive(Default)]
+struct Shared {
+    connection: Mutex<Option<MultiplexedConnection>>,
+    connecting: Joint<Result<MultiplexedConnection, Error>>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<MultiplexedConnection>> {
+        self.connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self) -> Option<MultiplexedConnection> {
+        self.lock().clone()
+    }
+}
 
 /// The process's connections to one server.
 pub(super) struct Node {
@@ -79,8 +97,8 @@ impl Node {
             info,
             options,
             pool,
-            words: RwLock::new(None),
-            claims: RwLock::new(None),
+            words: Shared::default(),
+            claims: Shared::default(),
             memory_seen: AtomicU64::new(0),
         })
     }
@@ -107,39 +125,32 @@ impl Node {
 
     /// A connection for ordinary commands. Clones share one socket and pipeline by themselves, which
     /// costs a fraction of taking a pooled one (and its PING) for each call.
-    pub(super) async fn get(&self, line: Line) -> Result<MultiplexedConnection, Error> {
-        let line = self.line(line);
-        if let Some(connection) = line.read().await.as_ref() {
-            return Ok(connection.clone());
+    pub(super) async fn get(self: &Arc<Self>, line: Line) -> Result<MultiplexedConnection, Error> {
+        let shared = self.line(line);
+        if let Some(connection) = shared.get() {
+            return Ok(connection);
         }
-        self.connect(line).await
+        let node = Arc::clone(self);
+        let connected = shared.connecting.done(|| node.connect(line)).await;
+        connected.unwrap_or_else(|| Err(Error::Unreachable("connecting broke off".to_owned())))
     }
 
-    fn connect<'a>(
-        &'a self,
-        line: &'a Shared,
-    ) -> BoxFuture<'a, Result<MultiplexedConnection, Error>> {
-        async {
-            let mut shared = line.write().await;
-            if let Some(connection) = shared.as_ref() {
-                return Ok(connection.clone());
-            }
-            let pooled = self
-                .pool
-                .get()
-                .await
-                .map_err(|e| Error::Unreachable(e.to_string()))?;
-            // Taken out of the pool, which would give the same one to the other line as well.
-            let connection = deadpool_redis::Connection::take(pooled);
-            *shared = Some(connection.clone());
-            Ok(connection)
+    async fn connect(self: Arc<Self>, line: Line) -> Result<MultiplexedConnection, Error> {
+        let shared = self.line(line);
+        if let Some(connection) = shared.get() {
+            return Ok(connection);
         }
-        .boxed()
+        let pooled = self.pool.get().await;
+        let pooled = pooled.map_err(|error| Error::Unreachable(error.to_string()))?;
+        // Taken out of the pool, which would give the same one to the other line as well.
+        let connection = deadpool_redis::Connection::take(pooled);
+        *shared.lock() = Some(connection.clone());
+        Ok(connection)
     }
 
     /// Forgets a shared connection after an error on it, so that the next call makes a new one.
-    pub(super) async fn forget(&self, line: Line) {
-        *self.line(line).write().await = None;
+    pub(super) fn forget(&self, line: Line) {
+        *self.line(line).lock() = None;
     }
 
     /// A connection that nobody else uses, for what waits: no response timeout, its user says how long.

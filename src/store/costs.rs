@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::wake::position;
 use super::{Error, Store, scripts};
 use crate::domain::cost::{Cost, CostSource};
 
@@ -103,15 +104,40 @@ impl Store {
         from: &str,
         limit: usize,
     ) -> Result<Vec<CostEntry>, Error> {
+        let (entries, _) = self.costs_and_last(partition, from, limit).await?;
+        Ok(entries)
+    }
+
+    /// The costs behind an entry, oldest first. `None` where the ledger ends before that entry: it is
+    /// another than the one that had it.
+    pub async fn costs_behind(
+        &self,
+        partition: u16,
+        id: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<CostEntry>>, Error> {
+        let from = format!("({id}");
+        let (entries, last) = self.costs_and_last(partition, &from, limit).await?;
+        let ends_before = last.is_some_and(|last| position(&last) < position(id));
+        Ok((!ends_before).then_some(entries))
+    }
+
+    /// With the id of the last entry of all.
+    async fn costs_and_last(
+        &self,
+        partition: u16,
+        from: &str,
+        limit: usize,
+    ) -> Result<(Vec<CostEntry>, Option<String>), Error> {
+        let stream = self.keys(partition)?.part("costs");
         let mut ask = redis::pipe();
-        ask.cmd("XRANGE")
-            .arg(self.keys(partition)?.part("costs"))
-            .arg(from)
-            .arg("+")
-            .arg("COUNT")
-            .arg(limit);
-        let (rows,): (Vec<Row>,) = self.read("costs", &ask).await?;
-        Ok(rows.into_iter().filter_map(entry).collect())
+        ask.cmd("XRANGE").arg(&stream).arg(from).arg("+");
+        ask.arg("COUNT").arg(limit);
+        ask.cmd("XREVRANGE").arg(&stream).arg("+").arg("-");
+        ask.arg("COUNT").arg(1);
+        let (rows, last): (Vec<Row>, Vec<Row>) = self.read("costs", &ask).await?;
+        let last = last.into_iter().next().map(|(id, _)| id);
+        Ok((rows.into_iter().filter_map(entry).collect(), last))
     }
 
     /// What each provider has cost, in all partitions.

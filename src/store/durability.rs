@@ -134,7 +134,7 @@ impl Store {
         }
     }
 
-    async fn wait_on(&self, node: &Node, wish: Durability) -> Result<Wait, Error> {
+    async fn wait_on(&self, node: &Arc<Node>, wish: Durability) -> Result<Wait, Error> {
         let server = self.report_of(node).await?;
         let fsyncs = !server.append_only || self.fsyncs(node).await?;
         Wait::on(&server, fsyncs, wish)
@@ -142,7 +142,7 @@ impl Store {
 
     /// Whether the server brings its append-only file to the disk by itself. One that does not say
     /// (`CONFIG` is often blocked) is taken to.
-    async fn fsyncs(&self, node: &Node) -> Result<bool, Error> {
+    async fn fsyncs(&self, node: &Arc<Node>) -> Result<bool, Error> {
         let mut ask = redis::cmd("CONFIG");
         ask.arg("GET").arg("appendfsync");
         match self.read_from::<Vec<String>>(node, &ask, "CONFIG").await {

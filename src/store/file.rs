@@ -7,6 +7,7 @@
 //! of that. A file that was rewritten meanwhile is one of whole steps again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::connection::Node;
 use super::{Error, Store};
@@ -49,7 +50,7 @@ impl Store {
         renewal
     }
 
-    async fn renew_file_of(&self, node: &Node) -> Result<FileRenewal, Error> {
+    async fn renew_file_of(&self, node: &Arc<Node>) -> Result<FileRenewal, Error> {
         let look = redis::cmd("INFO").arg("persistence").clone();
         let info: String = self.read_from(node, &look, "INFO").await?;
         if !is_of_an_earlier_process(&info) {

@@ -28,6 +28,7 @@ mod heartbeat;
 mod history;
 mod holds;
 mod jobs;
+mod joint;
 mod journal;
 mod keys;
 mod listing;
@@ -174,7 +175,7 @@ pub struct Store {
 }
 
 struct Inner {
-    connections: Connections,
+    connections: Arc<Connections>,
     partitions: Vec<Keys>,
     gathers: Gathers,
     /// Refused words of workers that had lost their jobs, not yet told to the store.
@@ -220,7 +221,7 @@ impl Store {
     fn unopened(url: &str, options: Options, tags: &str) -> Result<Self, Error> {
         Ok(Self {
             inner: Arc::new(Inner {
-                connections: Connections::new(url, options.connection)?,
+                connections: Arc::new(Connections::new(url, options.connection)?),
                 gathers: Gathers::new(tags.split(' ').count()),
                 fenced: AtomicU64::new(0),
                 partitions: tags.split(' ').map(Keys::new).collect(),

@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// Asks a server about itself.
-    pub(super) async fn report_of(&self, node: &Node) -> Result<ServerReport, Error> {
+    pub(super) async fn report_of(&self, node: &Arc<Node>) -> Result<ServerReport, Error> {
         let info: String = self.read_from(node, &redis::cmd("INFO"), "INFO").await?;
         Ok(ServerReport::from_info(&info))
     }
@@ -155,7 +155,7 @@ impl Store {
 
     /// Whether a server still has room for new jobs, looked at most once a second; an error where
     /// it could throw keys away.
-    async fn has_memory(&self, node: &Node) -> Result<bool, Error> {
+    async fn has_memory(&self, node: &Arc<Node>) -> Result<bool, Error> {
         let now_ms = local_ms();
         let relaxed = Ordering::Relaxed;
         let seen = node.memory_seen.load(relaxed);
@@ -179,7 +179,7 @@ impl Store {
         looked
     }
 
-    async fn look_at_memory(&self, node: &Node) -> Result<bool, Error> {
+    async fn look_at_memory(&self, node: &Arc<Node>) -> Result<bool, Error> {
         let report = self.report_of(node).await?;
         report.check_submits()?;
         Ok(report.has_room(self.inner.options.memory_refuse_percent))

@@ -78,7 +78,7 @@ impl Waker {
 }
 
 /// An entry's place in its stream: `<ms>-<number>`.
-fn position(entry: &str) -> (u64, u64) {
+pub(super) fn position(entry: &str) -> (u64, u64) {
     let (ms, number) = entry.split_once('-').unwrap_or((entry, ""));
     (
         ms.parse().unwrap_or_default(),

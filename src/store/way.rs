@@ -30,7 +30,7 @@ pub(super) enum By {
 
 /// One call's way.
 pub(super) struct Way<'a> {
-    connections: &'a Connections,
+    connections: &'a Arc<Connections>,
     key: &'a str,
     by: By,
     /// Who is asked now.
@@ -51,7 +51,7 @@ pub(super) struct Reached {
 
 impl<'a> Way<'a> {
     /// To whoever has `key`.
-    pub(super) fn to(connections: &'a Connections, key: &'a str, by: By) -> Self {
+    pub(super) fn to(connections: &'a Arc<Connections>, key: &'a str, by: By) -> Self {
         let limit = Duration::from_millis(connections.options.connect_timeout_ms);
         Self {
             connections,
@@ -128,7 +128,7 @@ impl<'a> Way<'a> {
         };
         if error.code().is_none() {
             if let By::Shared(line) = self.by {
-                node.forget(line).await;
+                node.forget(line);
             }
             self.doubt();
             return error.is_connection_refusal() && self.pauses().await;

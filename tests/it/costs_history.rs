@@ -104,6 +104,39 @@ async fn nothing_goes_from_the_store_that_a_history_still_has_to_commit() {
 }
 
 #[tokio::test]
+async fn costs_of_a_replica_whose_clock_is_behind_its_masters_are_committed() {
+    let store = store().await;
+    let url = fresh_history().await;
+    live(&store).await;
+    project(&store, &url).await;
+    let before = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
+    let before = before.expect("costs")["image-to-video"];
+    // What the master booked last was committed, and lost with it.
+    let ahead = "update cost_heads set last_id = '99999999999999-0'";
+    let moved = connect(&url).await.execute(ahead, &[]).await;
+    assert_eq!(moved.expect("a later head"), 1);
+
+    let at = store.at(T0 + 2_000);
+    accept(&at, &job_for(&at, &account("acme"), 10)).await;
+    let job = claim_one(&at, "w1").await;
+    note(&at, &job, intent(1)).await;
+    let (how, paid) = (settlement(4), cost(500));
+    let settled = at.settle_at_cost(&job.job, &job.token, &how, Some(&paid));
+    settled.await.expect("settle");
+    for _ in 0..2 {
+        project(&at, &url).await;
+    }
+    let found = costs_in_history(&url, CostsBy::Tool, ALWAYS).await;
+    let more = CostLine {
+        submissions: before.submissions + 1,
+        cost_usd_micros: before.cost_usd_micros + 500,
+        paid_ucr: before.paid_ucr + 4_000_000,
+        ..before
+    };
+    assert_eq!(found.expect("costs")["image-to-video"], more);
+}
+
+#[tokio::test]
 async fn a_rebuild_leaves_what_history_knows_of_costs_as_it_was_and_new_ones_join_it() {
     let store = store().await;
     let url = fresh_history().await;

@@ -83,6 +83,7 @@ mod store_time;
 mod support;
 mod tidy;
 mod torn_file;
+mod waiting;
 mod webhooks_delivery;
 mod webhooks_endpoints;
 mod webhooks_guard;

@@ -10,6 +10,9 @@ use super::{Error, connect};
 use crate::ledger::costs::{CostLine, CostsBy};
 use crate::store::{CostEntry, Store};
 
+/// The place before the first entry.
+const NONE: &str = "0-0";
+
 /// Commits the next costs of a partition behind `from`, and moves its head from exactly there. Returns
 /// where it stands now, `None` where there was nothing new.
 pub(super) async fn commit_next(
@@ -19,7 +22,11 @@ pub(super) async fn commit_next(
     from: &str,
     limit: usize,
 ) -> Result<Option<String>, Error> {
-    let entries = store.costs(partition, &format!("({from}"), limit).await?;
+    let Some(entries) = store.costs_behind(partition, from, limit).await? else {
+        // A replica whose clock is behind has taken the place of its master.
+        read_again(client, partition).await?;
+        return Ok(Some(NONE.to_owned()));
+    };
     let Some(last) = entries.last().map(|entry| entry.id.clone()) else {
         return Ok(None);
     };
@@ -69,7 +76,7 @@ pub(super) async fn head_of_costs(
     store: &Store,
     partition: u16,
 ) -> Result<String, Error> {
-    store.note_costs(partition, "0-0").await?;
+    store.note_costs(partition, NONE).await?;
     let sql =
         "insert into cost_heads (partition, last_id) values ($1, '0-0') on conflict do nothing";
     let number = i32::from(partition);
