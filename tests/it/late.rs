@@ -6,6 +6,7 @@ use meterline::domain::ids::JobId;
 use meterline::worker::StepPhase;
 use serde_json::{Value, json};
 
+use crate::support::http::http_client;
 use crate::support::rig::{Rig, dies_at};
 use crate::support::*;
 
@@ -20,8 +21,7 @@ async fn finished_late(rig: &Rig, job: &JobId, submission: u32) -> Value {
     let (_intent, handle): (String, String) = serde_json::from_str(&owed.work).expect("a record");
     let handle: Value = serde_json::from_str(&handle).expect("a handle");
     let url = handle["poll_url"].as_str().expect("a poll URL").to_owned();
-    let client = reqwest::Client::builder().no_proxy().build();
-    let client = client.expect("a client");
+    let client = http_client();
     let waiting = async {
         loop {
             let answer = client.get(&url).send().await.expect("an answer");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{Api, image, kind, send, settings};
+use crate::support::http::http_client;
 use crate::support::{account, assert_sound, balance, fresh_url, funded, options};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,10 +130,7 @@ async fn a_server_told_to_stop_in_the_midst_of_submits_loses_none_it_accepted() 
     let producers = (0..16).map(|producer| {
         let (address, key, accepted) = (address.clone(), key.clone(), accepted.clone());
         tokio::spawn(async move {
-            let client = reqwest::Client::builder()
-                .no_proxy()
-                .build()
-                .expect("a client");
+            let client = http_client();
             let mut outcomes = Vec::new();
             for n in 0.. {
                 let idem = format!("p{producer}-{n}");
@@ -160,6 +158,7 @@ async fn a_server_told_to_stop_in_the_midst_of_submits_loses_none_it_accepted() 
         })
     });
     let producers: Vec<_> = producers.collect();
+    drop(accepted);
     for _ in 0..100 {
         heard.recv().await.expect("they submit");
     }
@@ -175,10 +174,7 @@ async fn a_server_told_to_stop_in_the_midst_of_submits_loses_none_it_accepted() 
     }
     // Another server: what was accepted is the same job, and what had no answer is a job now, once.
     let (_second, address) = process(&url).await;
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .expect("a client");
+    let client = http_client();
     for (idem, before) in &outcomes {
         let request = client.post(format!("{address}/v1/jobs")).bearer_auth(&key);
         let request = request.header("Idempotency-Key", idem).json(&image("acme"));

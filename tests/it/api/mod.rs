@@ -29,6 +29,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use crate::support::http::http_client;
 use crate::support::{account, fresh_url, funded, options};
 
 /// A server, its store, and a key that may do everything.
@@ -119,10 +120,7 @@ impl Api {
             store,
             admin,
             server,
-            client: reqwest::Client::builder()
-                .no_proxy()
-                .build()
-                .expect("a client"),
+            client: http_client(),
         }
     }
 

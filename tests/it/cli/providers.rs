@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Cli, bare, ran, text};
+use crate::support::http::http_client;
 
 #[test]
 fn providers_are_listed_with_what_is_needed_to_reach_them() {
@@ -90,11 +91,7 @@ async fn a_check_asks_those_that_a_tool_uses_and_starts_nothing() {
         list.iter().all(|one| one["standing"] == "ready"),
         "{list:?}"
     );
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build();
-    let page = client
-        .expect("a client")
-        .get(format!("{url}/_sim/submissions"));
+    let page = http_client().get(format!("{url}/_sim/submissions"));
     let started = page.send().await.expect("an answer").text().await;
     assert_eq!(started.expect("counts"), "{}");
 }

@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod files;
 pub(crate) mod front;
+pub(crate) mod http;
 pub(crate) mod lossy;
 mod money;
 mod placed;

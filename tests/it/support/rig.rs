@@ -18,6 +18,7 @@ use meterline::worker::{Outputs, StepHook, Worker, WorkerOptions};
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::http::http_client;
 use super::{assert_sound, fresh_url, options};
 
 /// Longest time any job of a test may take to end.
@@ -272,10 +273,7 @@ impl Rig {
 
     pub(crate) async fn count(&self, what: &str) -> BTreeMap<String, u64> {
         let url = format!("{}/_sim/{what}", self.provider_url);
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .expect("a client");
+        let client = http_client();
         client
             .get(url)
             .send()
