@@ -4,7 +4,7 @@ use meterline::domain::failure::FailureClass;
 use meterline::domain::ids::AccountId;
 use meterline::domain::job::State;
 use meterline::ledger::{By, History, Statement, Watch, statement};
-use meterline::store::{GrantKind, JobFilter, Options, Store, TrimOutcome};
+use meterline::store::{GrantKind, JobFilter, Options, Payer, Redrive, Store, TrimOutcome};
 use proptest::prelude::*;
 use secrecy::SecretString;
 
@@ -122,6 +122,56 @@ async fn a_job_is_shown_the_same_before_and_after_it_was_forgotten() {
     let (after, _) = history.jobs(&filter).await.expect("jobs");
     assert_eq!(ids(&after), ids(&before));
     assert_sound(&store.at(over_ms + HOUR_MS)).await;
+}
+
+/// A job that failed and was retried; `forgotten` says whether the store has it no more when the retry ends.
+async fn a_retried_job_says_what_became_of_it(forgotten: bool) {
+    let store = store_with(short()).await;
+    let url = fresh_history().await;
+    let acme = funded(&store, "acme", 100).await;
+    accept(&store, &job_for(&store, &acme, 10)).await;
+    let failed = claim_one(&store, "w1").await;
+    fail(&store, &failed, &ends(FailureClass::ProviderFault)).await;
+    project(&store, &url).await;
+    let request = Redrive {
+        dead: failed.job.clone(),
+        job: store.successor_id(&failed.job),
+        payer: Payer::House,
+        reason: "the provider is back".to_owned(),
+        actor: "ann".to_owned(),
+    };
+    store.redrive(&request).await.expect("redriven");
+    let shown = store.job(&failed.job).await.expect("a job");
+    let store = store.at(T0 + 5_000);
+    if forgotten {
+        project(&store, &url).await;
+        tick(&store).await;
+        assert_eq!(store.job(&failed.job).await.expect("an answer"), None);
+    }
+    let again = claim_one(&store, "w1").await;
+    assert_eq!(again.job, request.job);
+    settle(&store, &again, &settlement(5)).await;
+    project(&store, &url).await;
+
+    tick(&store.at(T0 + 2 * HOUR_MS)).await;
+    assert_eq!(store.job(&failed.job).await.expect("an answer"), None);
+    let ever = history(&store, &url).job(&failed.job).await;
+    let ever = ever.expect("an answer").expect("a job");
+    assert_eq!(ever.text("redriven_as"), again.job.as_str());
+    assert_eq!(ever.text("payer_again"), "house");
+    if !forgotten {
+        assert_eq!(Some(ever), shown);
+    }
+}
+
+#[tokio::test]
+async fn a_retried_job_that_is_forgotten_later_says_what_became_of_it() {
+    a_retried_job_says_what_became_of_it(false).await;
+}
+
+#[tokio::test]
+async fn a_retried_job_that_was_forgotten_before_says_what_became_of_it() {
+    a_retried_job_says_what_became_of_it(true).await;
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::Error;
 use super::chain::{Head, Link};
+use super::records::{Records, Retried};
 use super::rows::{self, AccountRow, signed, unsigned};
 use crate::ledger::fold::Balances;
 
@@ -23,8 +24,8 @@ pub(super) struct Batch<'a> {
     pub(super) answers: BTreeMap<(String, String), String>,
     /// Terms that were set, by account.
     pub(super) terms: BTreeMap<String, Terms>,
-    /// What is shown of jobs that have ended, JSON, by job.
-    pub(super) records: BTreeMap<String, String>,
+    /// What is shown of jobs that have ended.
+    pub(super) records: Records,
 }
 
 impl Batch<'_> {
@@ -257,14 +258,24 @@ impl Batch<'_> {
 
     /// Behind the jobs themselves: each has its row by now.
     async fn records(&self, to: &Transaction<'_>) -> Result<(), Error> {
-        if self.records.is_empty() {
-            return Ok(());
+        let Records { texts, retried } = &self.records;
+        if !texts.is_empty() {
+            let sql = "update jobs set record = x.record
+                from unnest($1::text[], $2::text[]) as x(job, record) where jobs.job = x.job";
+            let jobs: Vec<&String> = texts.keys().collect();
+            let records: Vec<&String> = texts.values().collect();
+            to.execute(sql, &[&jobs, &records]).await?;
         }
-        let sql = "update jobs set record = x.record
-            from unnest($1::text[], $2::text[]) as x(job, record) where jobs.job = x.job";
-        let jobs: Vec<&String> = self.records.keys().collect();
-        let records: Vec<&String> = self.records.values().collect();
-        to.execute(sql, &[&jobs, &records]).await?;
+        if !retried.is_empty() {
+            let sql = "update jobs set record = jsonb_set(jsonb_set(record::jsonb,
+                  '{fields,redriven_as}', to_jsonb(x.again)), '{fields,payer_again}', to_jsonb(x.payer))::text
+                from unnest($1::text[], $2::text[], $3::text[]) as x(job, again, payer)
+                where jobs.job = x.job and jobs.record is not null";
+            let texts = |of: fn(&Retried) -> &String| retried.iter().map(of).collect::<Vec<_>>();
+            let failed = texts(|link| &link.failed);
+            let (again, payer) = (texts(|link| &link.again), texts(|link| &link.payer));
+            to.execute(sql, &[&failed, &again, &payer]).await?;
+        }
         Ok(())
     }
 
