@@ -48,7 +48,9 @@ pub(super) async fn migrate_on(client: &mut Client) -> Result<Vec<Migration>, Er
         .await?;
     client
         .batch_execute(
-            "create schema if not exists meterline;
+            // What is there already is no news.
+            "set client_min_messages = warning;
+             create schema if not exists meterline;
              create table if not exists meterline.migrations (number integer primary key, name text not null,
                hash text not null, applied_at timestamptz not null default now())",
         )
