@@ -2,7 +2,10 @@
 
 use super::call::Call;
 use super::{Answer, Client, Error};
-use crate::wire::{Account, Entry, GrantBody, Granted, NewAccount, Page, Statement};
+use crate::wire::{
+    Account, AdjustBody, Adjusted, ClawbackBody, Entry, GrantBody, Granted, NewAccount, Page,
+    Statement,
+};
 
 /// Which stretch of time a statement is of, and how it is sorted.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +46,36 @@ impl Client {
     ) -> Result<Answer<Granted>, Error> {
         let url = self.at(&["accounts", account, "grants"]);
         self.call(&Call::post(url, Some(key)).body(grant)?).await
+    }
+
+    /// Gives an account the reward of the day, once per day of UTC by the store's clock.
+    pub async fn daily_reward(&self, account: &str) -> Result<Answer<Granted>, Error> {
+        let url = self.at(&["accounts", account, "daily-reward"]);
+        self.call(&Call::post(url, None)).await
+    }
+
+    /// Corrects a balance up or down, once for each key.
+    pub async fn adjust(
+        &self,
+        account: &str,
+        correction: &AdjustBody,
+        key: &str,
+    ) -> Result<Answer<Adjusted>, Error> {
+        let url = self.at(&["accounts", account, "adjustments"]);
+        let call = Call::post(url, Some(key)).body(correction)?;
+        self.call(&call).await
+    }
+
+    /// Takes back the credits of a payment, once for each key.
+    pub async fn claw_back(
+        &self,
+        account: &str,
+        clawback: &ClawbackBody,
+        key: &str,
+    ) -> Result<Answer<Adjusted>, Error> {
+        let url = self.at(&["accounts", account, "clawbacks"]);
+        let call = Call::post(url, Some(key)).body(clawback)?;
+        self.call(&call).await
     }
 
     /// What happened to an account's credits in a stretch of time.

@@ -9,7 +9,7 @@ use super::{Answer, Client, Error};
 use crate::domain::job::State;
 use crate::wire::{
     Accepted, BatchAnswer, BatchRequest, Cancelled, Explanation, ForceFailRequest, ForceFailed,
-    Job, JobRequest, Page, Quote, QuoteRequest, Retried,
+    Job, JobRequest, Page, Quote, QuoteRequest, RefundBody, Refunded, Retried,
 };
 
 /// One long poll asks the server to wait so long at most.
@@ -117,6 +117,17 @@ impl Client {
         why: &ForceFailRequest,
     ) -> Result<Answer<ForceFailed>, Error> {
         let call = Call::post(self.at(&["jobs", job, "force-fail"]), None).body(why)?;
+        self.call(&call).await
+    }
+
+    /// Gives back what a job was charged, or a part of it, once for each key.
+    pub async fn refund_job(
+        &self,
+        job: &str,
+        refund: &RefundBody,
+        key: &str,
+    ) -> Result<Answer<Refunded>, Error> {
+        let call = Call::post(self.at(&["jobs", job, "refund"]), Some(key)).body(refund)?;
         self.call(&call).await
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::ids::AccountId;
+use crate::domain::ids::{AccountId, OperationId};
 
 /// An account. Amounts are micro-credits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -137,6 +137,48 @@ pub struct Granted {
     pub available_ucr: i64,
     /// Owed right after it.
     pub debt_ucr: i64,
+}
+
+/// A correction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdjustBody {
+    /// How many micro-credits: above zero to give, below to take. What is not there becomes debt.
+    #[schema(minimum = -9007199254740991i64, maximum = 9007199254740991i64)]
+    pub amount_ucr: i64,
+    /// Why, for the books.
+    pub reason: String,
+}
+
+/// A correction as it was booked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Adjusted {
+    /// The account.
+    pub account: String,
+    /// The idempotency key it stands under in the books.
+    pub operation: String,
+    /// By how much, up or down.
+    pub adjusted_ucr: i64,
+    /// How much of a correction down became debt.
+    pub debt_made_ucr: i64,
+    /// Available right after it.
+    pub available_ucr: i64,
+    /// Owed right after it.
+    pub debt_ucr: i64,
+}
+
+/// A payment that was disputed or returned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClawbackBody {
+    /// The idempotency key that the payment was granted under.
+    #[schema(value_type = String, pattern = "^[!-~]{1,128}$")]
+    pub payment: OperationId,
+    /// How much; all that was not clawed back before where nothing is said.
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
+    pub amount_ucr: Option<i64>,
+    /// Why, for the books.
+    pub reason: String,
 }
 
 /// What happened to an account's credits in a stretch of time.

@@ -327,3 +327,33 @@ pub struct Event {
     /// When.
     pub at: Option<String>,
 }
+
+/// A refund.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefundBody {
+    /// How much; all of the charge that was not refunded before where nothing is said.
+    #[schema(minimum = 1, maximum = 9007199254740991u64)]
+    pub amount_ucr: Option<i64>,
+    /// Why, for the books.
+    pub reason: String,
+}
+
+/// What was given back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Refunded {
+    /// The job.
+    pub job: String,
+    /// Given back.
+    pub refunded_ucr: i64,
+    /// Of it, into grants that have expired: gone at once.
+    pub expired_ucr: i64,
+    /// Available after it.
+    pub available_ucr: i64,
+    /// Owed after it.
+    #[serde(default)]
+    #[schema(required)]
+    pub debt_ucr: i64,
+    /// What of the charge can still be refunded.
+    pub left_ucr: i64,
+}

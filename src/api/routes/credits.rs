@@ -5,8 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use super::shapes::ProblemBody;
 use crate::api::House;
@@ -16,9 +14,8 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::text::time_ms;
 use crate::desk::money;
 use crate::domain::credits::Ucr;
-use crate::domain::ids::OperationId;
 use crate::store::{AdjustRequest, Correction, GrantKind, GrantRequest, Reward};
-use crate::wire::{GrantBody, Granted};
+use crate::wire::{AdjustBody, Adjusted, ClawbackBody, GrantBody, Granted};
 
 /// Grant credits, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/grants", operation_id = "grant_credits", tag = "accounts",
@@ -61,34 +58,6 @@ pub(in crate::api) async fn grant(
     Ok(repeatable(StatusCode::CREATED, done.replayed, &granted))
 }
 
-/// A correction.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct AdjustBody {
-    /// How many micro-credits: above zero to give, below to take. What is not there becomes debt.
-    #[schema(minimum = -9007199254740991i64, maximum = 9007199254740991i64)]
-    amount_ucr: i64,
-    /// Why, for the books.
-    reason: String,
-}
-
-/// A correction as it was booked.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Adjusted {
-    /// The account.
-    account: String,
-    /// The idempotency key it stands under in the books.
-    operation: String,
-    /// By how much, up or down.
-    adjusted_ucr: i64,
-    /// How much of a correction down became debt.
-    debt_made_ucr: i64,
-    /// Available right after it.
-    available_ucr: i64,
-    /// Owed right after it.
-    debt_ucr: i64,
-}
-
 /// Correct a balance, once per idempotency key
 #[utoipa::path(post, path = "/v1/accounts/{account}/adjustments", operation_id = "adjust_balance", tag = "accounts",
     security(("key" = ["admin"])),
@@ -115,20 +84,6 @@ pub(in crate::api) async fn adjust(
         actor: caller.actor(),
     };
     correct(&house, &request).await
-}
-
-/// A payment that was disputed or returned.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct ClawbackBody {
-    /// The idempotency key that the payment was granted under.
-    #[schema(value_type = String, pattern = "^[!-~]{1,128}$")]
-    payment: OperationId,
-    /// How much; all that was not clawed back before where nothing is said.
-    #[schema(minimum = 1, maximum = 9007199254740991u64)]
-    amount_ucr: Option<i64>,
-    /// Why, for the books.
-    reason: String,
 }
 
 /// Take back the credits of a payment

@@ -6,9 +6,7 @@ use std::time::Duration;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use utoipa::ToSchema;
 
 use super::shapes::{Job, ProblemBody};
 use super::submit::Wait;
@@ -26,7 +24,10 @@ use crate::domain::job::State as JobState;
 use crate::store::{
     CancelOutcome, ForceFailOutcome, JobView, Payer, Redrive, RedriveOutcome, RefundRequest,
 };
-use crate::wire::{Cancelled, Explanation, ForceFailRequest, ForceFailed, Line, Retried, Slice};
+use crate::wire::{
+    Cancelled, Explanation, ForceFailRequest, ForceFailed, Line, RefundBody, Refunded, Retried,
+    Slice,
+};
 
 /// A job is looked at again after so long without news.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -269,32 +270,6 @@ pub(in crate::api) async fn force_fail(
     }
 }
 
-/// A refund.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct RefundBody {
-    /// How much; all of the charge that was not refunded before where nothing is said.
-    #[schema(minimum = 1, maximum = 9007199254740991u64)]
-    amount_ucr: Option<i64>,
-    /// Why, for the books.
-    reason: String,
-}
-
-/// What was given back.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Refunded {
-    /// The job.
-    job: String,
-    /// Given back.
-    refunded_ucr: i64,
-    /// Of it, into grants that have expired: gone at once.
-    expired_ucr: i64,
-    /// Available after it.
-    available_ucr: i64,
-    /// What of the charge can still be refunded.
-    left_ucr: i64,
-}
-
 /// Refund a job's charge, or a part of it
 #[utoipa::path(post, path = "/v1/jobs/{job}/refund", operation_id = "refund_job", tag = "jobs",
     security(("key" = ["admin"])),
@@ -322,6 +297,7 @@ pub(in crate::api) async fn refund(
         refunded_ucr: done.amount.get(),
         expired_ucr: done.expired.get(),
         available_ucr: done.available.get(),
+        debt_ucr: done.debt.get(),
         left_ucr: done.left.get(),
     };
     Ok(repeatable(StatusCode::CREATED, done.replayed, &refunded))

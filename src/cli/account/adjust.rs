@@ -7,9 +7,12 @@ use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::request::positive_credits;
+use crate::cli::server::Server;
 use crate::desk::money::{Adjusted, adjusted};
+use crate::domain::credits::Ucr;
 use crate::domain::ids::{AccountId, OperationId};
-use crate::store::{AdjustRequest, Correction};
+use crate::store::{AdjustOutcome, AdjustRequest, Correction};
+use crate::wire::{AdjustBody, ClawbackBody};
 
 /// Correct a balance up or down, once per operation id; what is not there becomes debt
 #[derive(Debug, clap::Args)]
@@ -86,9 +89,15 @@ pub(super) async fn clawback(call: &Call, args: ClawbackArgs) -> Result<Exit, Fa
 }
 
 async fn correct(call: &Call, request: &AdjustRequest) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let outcome = store.adjust(request).await;
-    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let lost = |failure| repeat_with(failure, &request.operation);
+    let outcome = match call.server()? {
+        Some(server) => through(&server, request).await.map_err(lost)?,
+        None => {
+            let store = call.house()?.store().await?;
+            let outcome = store.adjust(request).await;
+            outcome.map_err(|error| lost(error.into()))?
+        }
+    };
     let Adjusted {
         adjusted_ucr: signed,
         debt_made,
@@ -119,4 +128,34 @@ async fn correct(call: &Call, request: &AdjustRequest) -> Result<Exit, Failure> 
         format!("{text}; {available} available, {debt} owed")
     })?;
     Ok(Exit::Done)
+}
+
+async fn through(server: &Server, request: &AdjustRequest) -> Result<AdjustOutcome, Failure> {
+    let (account, key) = (request.account.as_str(), request.operation.as_str());
+    let reason = request.reason.clone();
+    let signed = |amount_ucr| AdjustBody {
+        amount_ucr,
+        reason: reason.clone(),
+    };
+    let client = &server.client;
+    let answer = match &request.correction {
+        Correction::Up(amount) => client.adjust(account, &signed(amount.get()), key).await?,
+        Correction::Down(amount) => client.adjust(account, &signed(-amount.get()), key).await?,
+        Correction::Clawback { payment, amount } => {
+            let body = ClawbackBody {
+                payment: payment.clone(),
+                amount_ucr: amount.map(Ucr::get),
+                reason,
+            };
+            client.claw_back(account, &body, key).await?
+        }
+    };
+    let adjusted = answer.body;
+    Ok(AdjustOutcome::Adjusted {
+        amount: Ucr::new(adjusted.adjusted_ucr.abs())?,
+        debt_made: Ucr::new(adjusted.debt_made_ucr)?,
+        available: Ucr::new(adjusted.available_ucr)?,
+        debt: Ucr::new(adjusted.debt_ucr)?,
+        replayed: answer.replayed,
+    })
 }

@@ -22,6 +22,30 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
+    let (operation, amount_ucr, available_ucr) = match call.server()? {
+        Some(server) => {
+            let answer = server.client.daily_reward(args.account.as_str()).await;
+            let given = answer.map_err(|error| repeat(error.into()))?.body;
+            (given.operation, given.granted_ucr, given.available_ucr)
+        }
+        None => on_the_store(call, &args).await?,
+    };
+    let value = json!({
+        "account": args.account,
+        "op_id": operation,
+        "status": "granted",
+        "granted_ucr": amount_ucr,
+        "available_ucr": available_ucr,
+    });
+    call.out.show(&value, || {
+        let (amount, available) = (credits(amount_ucr), credits(available_ucr));
+        format!("{amount} granted under {operation}; {available} available")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// What it was booked under, how much it was, and what is available now, micro-credits.
+async fn on_the_store(call: &Call, args: &Args) -> Result<(String, i64, i64), Failure> {
     let house = call.house()?;
     let rewards = &house.settings().rewards;
     let (amount, days) = (
@@ -40,16 +64,5 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         available,
         ..
     } = rewarded(&args.account, outcome)?;
-    let value = json!({
-        "account": args.account,
-        "op_id": operation,
-        "status": "granted",
-        "granted_ucr": amount,
-        "available_ucr": available,
-    });
-    call.out.show(&value, || {
-        let (amount, available) = (credits(amount.get()), credits(available.get()));
-        format!("{amount} granted under {operation}; {available} available")
-    })?;
-    Ok(Exit::Done)
+    Ok((operation, amount.get(), available.get()))
 }

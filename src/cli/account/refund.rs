@@ -7,10 +7,12 @@ use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::credits;
 use crate::cli::request::positive_credits;
-use crate::desk::Refused;
+use crate::cli::server::Server;
 use crate::desk::money::{Refunded, refunded};
+use crate::domain::credits::Ucr;
 use crate::domain::ids::{JobId, OperationId};
-use crate::store::RefundRequest;
+use crate::store::{RefundOutcome, RefundRequest};
+use crate::wire::RefundBody;
 
 /// Give back what a job was charged, into the grants it came from, once per operation id
 #[derive(Debug, clap::Args)]
@@ -44,9 +46,18 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         reason: args.because.reason,
         actor: args.because.actor,
     };
-    let store = call.house()?.store().await?;
-    let outcome = store.refund(&request).await;
-    let outcome = outcome.map_err(|error| repeat_with(error.into(), &request.operation))?;
+    let lost = |failure| repeat_with(failure, &request.operation);
+    let outcome = match call.server()? {
+        Some(server) => {
+            let outcome = through(&server, &request).await;
+            outcome.map_err(|failure| forgotten(lost(failure)))?
+        }
+        None => {
+            let store = call.house()?.store().await?;
+            let outcome = store.refund(&request).await;
+            outcome.map_err(|error| lost(error.into()))?
+        }
+    };
     let Refunded {
         amount,
         expired,
@@ -54,7 +65,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         debt,
         left,
         replayed,
-    } = refunded(&request, outcome).map_err(forgotten)?;
+    } = refunded(&request, outcome).map_err(|refused| forgotten(refused.into()))?;
     let value = json!({
         "job": request.job,
         "op_id": request.operation,
@@ -86,10 +97,27 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 }
 
 /// What was charged long ago can be given back all the same.
-fn forgotten(refused: Refused) -> Failure {
-    let failure = Failure::from(refused);
+fn forgotten(failure: Failure) -> Failure {
     match failure.kind() {
         Kind::UnknownJob => failure.and_say("give the credits by account adjust --up"),
         _ => failure,
     }
+}
+
+async fn through(server: &Server, request: &RefundRequest) -> Result<RefundOutcome, Failure> {
+    let body = RefundBody {
+        amount_ucr: request.amount.map(Ucr::get),
+        reason: request.reason.clone(),
+    };
+    let (job, key) = (request.job.as_str(), request.operation.as_str());
+    let answer = server.client.refund_job(job, &body, key).await?;
+    let refunded = answer.body;
+    Ok(RefundOutcome::Refunded {
+        amount: Ucr::new(refunded.refunded_ucr)?,
+        expired: Ucr::new(refunded.expired_ucr)?,
+        available: Ucr::new(refunded.available_ucr)?,
+        debt: Ucr::new(refunded.debt_ucr)?,
+        left: Ucr::new(refunded.left_ucr)?,
+        replayed: answer.replayed,
+    })
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::through_server::{Both, IMAGE};
+use crate::support::{accept, claim_one, job_for, settle, settlement};
 
 fn fund(both: &Both) {
     both.cli.ok(&[
@@ -65,6 +66,64 @@ async fn freezes_are_made_seen_and_cleared_by_both_ways() {
     ]);
     both.same(&["account", "freeze", "nobody", "--reason", "x"], &[]);
     assert_eq!(both.same(&["freeze", "ls"], &[]), json!([]));
+    both.cli.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credits_are_corrected_taken_back_and_refunded_by_both_ways() {
+    let both = Both::start().await;
+    fund(&both);
+    let reason = ["--reason", "a ticket"];
+    let account = |act, more: &[&'static str], id| {
+        let said = [&["account", act][..], more, &["--op-id", id], &reason];
+        said.concat()
+    };
+    let up = account("adjust", &["acme", "--up", "5"], "t-1");
+    assert_eq!(both.ok(&up)["adjusted_ucr"], 5_000_000);
+    assert_eq!(both.same(&up, &[])["status"], "replayed");
+    let down = account("adjust", &["acme", "--down", "120"], "t-2");
+    let down = both.ok(&down);
+    assert_eq!(
+        (&down["adjusted_ucr"], &down["debt_ucr"]),
+        (&json!(-120_000_000), &json!(15_000_000))
+    );
+    let other = account("adjust", &["acme", "--up", "6"], "t-1");
+    assert_eq!(both.same(&other, &[])["type"], "operation_mismatch");
+    both.same(&account("adjust", &["nobody", "--up", "6"], "t-3"), &[]);
+    let back = account("adjust", &["acme", "--up", "115"], "t-4");
+    assert_eq!(both.ok(&back)["available_ucr"], 100_000_000);
+
+    let part = ["acme", "--payment", "fund", "--credits", "30"];
+    let clawback = account("clawback", &part, "d-1");
+    assert_eq!(both.ok(&clawback)["adjusted_ucr"], -30_000_000);
+    assert_eq!(both.same(&clawback, &[])["status"], "replayed");
+    let much = ["acme", "--payment", "fund", "--credits", "90"];
+    assert_eq!(
+        both.same(&account("clawback", &much, "d-2"), &[])["type"],
+        "above_payment"
+    );
+
+    assert_eq!(both.ok(&["account", "daily", "acme"])["status"], "granted");
+    let taken = both.same(&["account", "daily", "acme"], &[]);
+    assert_eq!(taken["type"], "already_taken");
+
+    let store = &both.api.store;
+    let acme = crate::support::account("acme");
+    accept(store, &job_for(store, &acme, 10)).await;
+    let job = claim_one(store, "w1").await;
+    settle(store, &job, &settlement(8)).await;
+    let job = job.job.as_str();
+    let refund = |more: &[&'static str]| [&["account", "refund", job][..], more, &reason].concat();
+    let some = refund(&["--credits", "3", "--op-id", "r-1"]);
+    assert_eq!(both.ok(&some)["left_ucr"], 5_000_000);
+    assert_eq!(both.same(&some, &[])["status"], "replayed");
+    let more = refund(&["--credits", "6", "--op-id", "r-2"]);
+    assert_eq!(both.same(&more, &[])["type"], "above_captured");
+    assert_eq!(both.ok(&refund(&[]))["refunded_ucr"], 5_000_000);
+    let open = both.ok(&[&["submit"][..], &IMAGE].concat());
+    let open = open["job"].as_str().expect("a job");
+    let nothing = [&["account", "refund", open][..], &reason].concat();
+    assert_eq!(both.same(&nothing, &[])["type"], "not_captured");
     both.cli.assert_sound();
 }
 
