@@ -1,6 +1,7 @@
 //! `worker`: who runs jobs, and who is to stop.
 
 mod drain;
+mod ground;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use super::Call;
 use super::failure::{Exit, Failure};
 use super::output::{duration, rows, table};
 use crate::store::WorkerView;
+use ground::Ground;
 
 /// Look at the workers, let them leave
 #[derive(Debug, Subcommand)]
@@ -69,7 +71,7 @@ pub(super) async fn run(call: &Call, command: Command) -> Result<Exit, Failure> 
 }
 
 async fn ls(call: &Call) -> Result<Exit, Failure> {
-    let workers = call.house()?.store().await?.workers().await?;
+    let workers = Ground::of(call).await?.workers().await?;
     let values: Vec<Value> = workers.iter().map(worker_json).collect();
     call.out.show(&values, || text(&workers))?;
     Ok(Exit::Done)
@@ -93,7 +95,7 @@ fn worker_json(worker: &WorkerView) -> Value {
         "slots": about.slots,
         "running": about.running,
         "draining": about.draining,
-        "pid": about.pid,
+        "pid": (about.pid > 0).then_some(about.pid),
         "version": about.version,
     })
 }

@@ -1,10 +1,10 @@
 //! The house: tools, queues, dead letters.
 
 use super::call::Call;
-use super::{Client, Error};
+use super::{Answer, Client, Error};
 use crate::wire::{
-    Costs, DeadFilter, DropRequest, HaltAnswer, HaltRequest, Letter, Look, Page, Queue,
-    RetryRequest, Run, Scale, Tool,
+    Costs, DeadFilter, DrainRequest, DropRequest, HaltAnswer, HaltRequest, Letter, Look, Page,
+    Queue, RetryRequest, Run, Scale, Tool, Worker,
 };
 
 impl Client {
@@ -48,6 +48,22 @@ impl Client {
     pub async fn halt_queue(&self, queue: &str, halt: &HaltRequest) -> Result<HaltAnswer, Error> {
         let call = Call::post(self.at(&["queues", queue, "halt"]), None).body(halt)?;
         Ok(self.call(&call).await?.body)
+    }
+
+    /// The workers that have a lease.
+    pub async fn workers(&self) -> Result<Vec<Worker>, Error> {
+        let call = Call::get(self.at(&["workers"]));
+        Ok(self.call::<Page<Worker>>(&call).await?.body.data)
+    }
+
+    /// Orders a worker to hand its jobs over and to end.
+    pub async fn drain_worker(
+        &self,
+        worker: &str,
+        why: &DrainRequest,
+    ) -> Result<Answer<serde_json::Value>, Error> {
+        let call = Call::post(self.at(&["workers", worker, "drain"]), None).body(why)?;
+        self.call(&call).await
     }
 
     /// A page of dead letters, partition by partition, the oldest first.

@@ -294,3 +294,29 @@ pub struct Scale {
     /// Slots of all workers that are not leaving.
     pub slots: u64,
 }
+
+/// A worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Worker {
+    /// Its id: host and boot nonce.
+    pub worker: String,
+    /// What is left of its lease; below zero where it has lapsed.
+    pub lease_left_ms: i64,
+    /// Jobs it runs at a time, by queue.
+    pub slots: BTreeMap<String, u32>,
+    /// Jobs it runs now.
+    pub running: u64,
+    /// It hands its jobs over and ends.
+    pub draining: bool,
+    /// Its version.
+    pub version: String,
+}
+
+/// Why a worker is to leave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    /// Why, for whoever wonders later.
+    #[serde(default)]
+    pub reason: String,
+}

@@ -18,7 +18,7 @@ use crate::api::gate::Caller;
 use crate::api::problem::{Kind, Problem};
 use crate::api::text::rfc3339;
 use crate::store::{Halt, QueueAct, QueueView, WorkerDrain, WorkerView};
-use crate::wire::{HaltAnswer, HaltRequest, Halted, Queue, Scale};
+use crate::wire::{DrainRequest, HaltAnswer, HaltRequest, Halted, Queue, Scale, Worker};
 
 impl Queue {
     fn of(view: &QueueView) -> Self {
@@ -104,23 +104,6 @@ pub(in crate::api) async fn halt(
     Ok(repeatable(StatusCode::OK, changed == 0, &done))
 }
 
-/// A worker.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::api) struct Worker {
-    /// Its id: host and boot nonce.
-    worker: String,
-    /// What is left of its lease; below zero where it has lapsed.
-    lease_left_ms: i64,
-    /// Jobs it runs at a time, by queue.
-    slots: BTreeMap<String, u32>,
-    /// Jobs it runs now.
-    running: u64,
-    /// It hands its jobs over and ends.
-    draining: bool,
-    /// Its version.
-    version: String,
-}
-
 /// What a worker says of itself; what an older or newer one does not say is left at nothing.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -154,15 +137,6 @@ pub(in crate::api) async fn workers(State(house): State<Arc<House>>) -> Result<R
     let data = workers.into_iter().map(Worker::of).collect();
     let next_cursor = None;
     Ok(answer(StatusCode::OK, &Page { data, next_cursor }))
-}
-
-/// Why a worker is to leave.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct DrainRequest {
-    /// Why, for whoever wonders later.
-    #[serde(default)]
-    reason: String,
 }
 
 /// Order a worker to hand its jobs over and to end

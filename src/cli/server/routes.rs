@@ -71,8 +71,8 @@ const WAYS: [(&str, Way); 64] = [
     ("dead retry", Route("POST /v1/dead-letters/retry")),
     ("dead drop", Route("POST /v1/dead-letters/drop")),
     ("hold ls", Route("GET /v1/holds")),
-    ("worker ls", Store(LATER)),
-    ("worker drain", Store(LATER)),
+    ("worker ls", Route("GET /v1/workers")),
+    ("worker drain", Route("POST /v1/workers/{worker}/drain")),
     ("postgres migrate", Store(HOUSE)),
     ("postgres check", Store(HOUSE)),
     (

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::About;
+use super::ground::Ground;
 use crate::cli::Call;
 use crate::cli::failure::{Exit, Failure, Kind};
 use crate::cli::output::note;
 use crate::cli::request::span_ms;
 use crate::cli::serve::words;
-use crate::store::{Store, WorkerDrain, WorkerView};
+use crate::store::{WorkerDrain, WorkerView};
 use crate::worker::Drained;
 
 /// Time between two looks at who is still there: leaving announces itself nowhere but in the store.
@@ -51,13 +52,13 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
-    let store = call.house()?.store().await?;
-    let ordered = order(&store, &args).await?;
+    let ground = Ground::of(call).await?;
+    let ordered = order(&ground, &args).await?;
     let until = Instant::now() + Duration::from_millis(args.timeout_ms);
     let mut left = ordered.clone();
     let mut said = BTreeMap::new();
     loop {
-        let workers = store.workers().await?;
+        let workers = ground.workers().await?;
         left.retain(|id| workers.iter().any(|worker| worker.worker == *id));
         if left.is_empty() || Instant::now() >= until {
             break;
@@ -65,7 +66,7 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
         progress(&workers, &left, &mut said);
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let last_words = store.last_words().await?;
+    let last_words = ground.last_words().await?;
     let ends = |id: &String| -> Option<Drained> { serde_json::from_str(last_words.get(id)?).ok() };
     let lines: Vec<(String, bool, Option<Drained>)> = ordered
         .into_iter()
@@ -88,20 +89,19 @@ pub(super) async fn run(call: &Call, args: Args) -> Result<Exit, Failure> {
 }
 
 /// Gives the order. Returns whom it was given to.
-async fn order(store: &Store, args: &Args) -> Result<BTreeSet<String>, Failure> {
+async fn order(ground: &Ground, args: &Args) -> Result<BTreeSet<String>, Failure> {
     let wanted: Vec<String> = match &args.worker {
         Some(worker) => vec![worker.clone()],
         None => {
-            let workers = store.workers().await?;
+            let workers = ground.workers().await?;
             workers.into_iter().map(|worker| worker.worker).collect()
         }
     };
     let mut ordered = BTreeSet::new();
     for worker in wanted {
-        let told = store.drain_worker(&worker, &args.reason, &args.actor);
-        match told.await.map_err(|error| {
-            Failure::from(error).and_say("an order may stand; repeat the same command")
-        })? {
+        let told = ground.drain(&worker, &args.reason, &args.actor).await;
+        let may_stand = "an order may stand; repeat the same command";
+        match told.map_err(|failure| failure.and_say(may_stand))? {
             WorkerDrain::Ordered | WorkerDrain::Already => {
                 ordered.insert(worker);
             }

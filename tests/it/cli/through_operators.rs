@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::through_server::{Both, IMAGE};
-use crate::support::{accept, claim_one, job_for, settle, settlement};
+use crate::support::{accept, claim, claim_one, job_for, settle, settlement};
 
 fn fund(both: &Both) {
     both.cli.ok(&[
@@ -125,6 +125,33 @@ async fn credits_are_corrected_taken_back_and_refunded_by_both_ways() {
     let nothing = [&["account", "refund", open][..], &reason].concat();
     assert_eq!(both.same(&nothing, &[])["type"], "not_captured");
     both.cli.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_are_listed_and_ordered_to_leave_by_both_ways() {
+    let both = Both::start().await;
+    assert_eq!(both.same(&["worker", "ls"], &[]), json!([]));
+    let store = &both.api.store;
+    assert!(claim(store, "w1", 1).await.is_empty());
+    let about =
+        json!({"process": "w1", "pid": 7, "slots": {"image": 4}, "running": 2, "version": "9"});
+    let (queues, about) = (["image".to_owned()], about.to_string());
+    let beat = store.heartbeat(0, "w1", 60_000, &queues, &about, &[]);
+    beat.await.expect("a beat");
+    let listed = both.same(&["worker", "ls"], &["lease_left_ms", "pid"]);
+    assert_eq!(
+        (
+            &listed[0]["worker"],
+            &listed[0]["slots"],
+            &listed[0]["running"]
+        ),
+        (&json!("w1"), &json!({"image": 4}), &json!(2))
+    );
+    let drain = |worker| ["worker", "drain", worker, "--timeout", "0s"];
+    assert_eq!(both.ok(&drain("w1"))[0]["gone"], false);
+    assert_eq!(both.same(&drain("w1"), &[])[0]["worker"], "w1");
+    assert_eq!(both.same(&drain("w2"), &[])["type"], "unknown_worker");
+    assert_eq!(both.same(&drain("--all"), &[])[0]["worker"], "w1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
