@@ -103,7 +103,7 @@ const WAYS: [(&str, Way); 64] = [
         "webhook dead redeliver",
         Route("POST /v1/webhooks/{endpoint}/redeliver"),
     ),
-    ("provider ls", Store(LATER)),
+    ("provider ls", Neither),
     ("provider check", Store(HOUSE)),
     ("obligation ls", Store(LATER)),
     (

@@ -274,7 +274,7 @@ async fn a_file_goes_in_line_by_line_and_twice_is_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_needs_the_store_or_a_key_says_so() {
     let both = Both::start().await;
-    for arguments in [&["audit"][..], &["provider", "ls"], &["key", "ls"]] {
+    for arguments in [&["audit"][..], &["obligation", "ls"], &["key", "ls"]] {
         let ran = both.through(arguments);
         assert_eq!(ran.code, 2, "{arguments:?}: {ran:?}");
         let message = ran.error()["message"].to_string();
